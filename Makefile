@@ -1,0 +1,91 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PREFIX ?= /opt/syncd
+HOURS ?= 4
+# Tests of real processes wait for them, and a machine may be busy with something else: what fails is tried once more,
+# and both results are shown.
+AGAIN := --reruns 1 -rR
+
+.PHONY: help setup demo test lint unit sim e2e test-heavy test-long test-root test-stack bench format install uninstall dist clean
+
+help:
+	@echo "make demo       a primary and a fresh secondary on this machine, in under a minute"
+	@echo "make test       lint, types, floors and all tests"
+	@echo "make test-heavy test-long kills and disk errors at every kind of system call (needs strace)"
+	@echo "make test-heavy many random cases, kills at system calls, and tests that take long"
+	@echo "make test-root  the tests that need root and network namespaces"
+	@echo "make test-stack the deployment of docs/DEPLOYMENT.md with the real programs (root; Docker, HAProxy, ...)"
+	@echo "make test-long  hours of random cases and kills (HOURS=$(HOURS))"
+	@echo "make bench      how fast it is, against others that are installed (root, an hour)"
+	@echo "make install    syncd as a service of this machine (sudo; PREFIX=$(PREFIX)); also the upgrade"
+	@echo "make uninstall  removes it, keeps configuration and state"
+	@echo "make dist       one archive with all wheels, installs without network"
+
+$(VENV)/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "syncd needs Python 3.11 or newer; this is %d.%d. Set PYTHON=python3.11 or later" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/ready
+
+demo: setup
+	$(BIN)/python -m syncd.cli.demo
+
+test: lint unit sim e2e
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/pytest $(AGAIN) -n 2 --ignore=tests/sim --ignore=tests/e2e --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack \
+	  -m "not root and not heavy" \
+	  --cov=protocol --cov=syncd.core --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered tests
+
+sim: setup
+	$(BIN)/pytest -n 2 -m "not heavy" tests/sim
+
+e2e: setup
+	$(BIN)/pytest $(AGAIN) -n 2 -m "not root and not heavy" tests/e2e
+
+test-heavy: setup
+	$(BIN)/pytest $(AGAIN) -n 2 -m "heavy and not root" tests
+	$(BIN)/pytest $(AGAIN) -n 2 -m "not root" tests/crash
+	$(BIN)/pytest $(AGAIN) -n 2 -m "not root and not heavy" tests/hostile
+
+test-long: setup
+	$(BIN)/python -m tests.sim --hours $(HOURS)
+	$(BIN)/python -m tests.hostile.test_fuzz --count 1000000
+	$(BIN)/python -m tests.crash.sweep --all
+	$(BIN)/python -m tests.crash.kills --count 2000
+
+test-root: setup
+	$(BIN)/pytest $(AGAIN) -m root tests
+
+test-stack: setup
+	$(BIN)/pytest -m stack -s -x tests/stack
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install:
+	PREFIX=$(PREFIX) PYTHON=$(PYTHON) sh deploy/install.sh
+
+uninstall:
+	PREFIX=$(PREFIX) sh deploy/uninstall.sh
+
+dist:
+	PYTHON=$(PYTHON) sh deploy/dist.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
