@@ -1,0 +1,1 @@
+"""Judgement: pure decisions about records, order and peers. Time, randomness and identity arrive as arguments."""

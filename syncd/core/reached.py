@@ -1,0 +1,57 @@
+"""What of the records that this node made has reached no peer yet.
+
+A peer has all of them up to a moment if it says that its manifest has the root that ours had then, and that its disk
+lacks nothing. Roots name sets of records, so nothing has to be asked or kept per peer.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Final
+
+ROOTS_KEPT: Final = 256  # roots of ours that are recognised when a peer tells them late
+PATHS_KEPT: Final = 10_000  # paths that can be named: who reads more?
+
+
+class Reached:
+    """Records are counted from the start of the process. earlier: some of an earlier run may have reached nobody."""
+
+    def __init__(self, earlier: bool) -> None:
+        self.earlier = earlier
+        self._roots: OrderedDict[bytes, int] = OrderedDict()  # {root: records that were published by then}
+        self._paths: deque[bytes] = deque(maxlen=PATHS_KEPT)  # the last ones that were published
+        self._published = 0
+        self._reached = 0
+
+    def published(self, paths: Iterable[bytes]) -> None:
+        """Records about these paths were made, in this order."""
+        for path in paths:
+            self._paths.append(path)
+            self._published += 1
+
+    def had(self, root: bytes, published: int) -> None:
+        """Our manifest has, or had, this root when so many records had been published."""
+        self._roots.pop(root, None)
+        self._roots[root] = published
+        if len(self._roots) > ROOTS_KEPT:
+            self._roots.popitem(last=False)
+
+    def heard(self, root: bytes, need_files: int) -> bool:
+        """A peer tells its root, and how many paths its disk lacks. Whether that was news."""
+        published = self._roots.get(root)
+        if published is None or need_files:
+            return False
+        news = self.earlier or published > self._reached
+        self.earlier = False
+        self._reached = max(self._reached, published)
+        return news
+
+    @property
+    def outstanding(self) -> int:
+        """How many records of this run have reached no peer."""
+        return self._published - self._reached
+
+    @property
+    def unreached(self) -> list[bytes]:
+        """The paths of these, as far as they are kept, each once, the latest ones last."""
+        number = min(self.outstanding, len(self._paths))
+        return list(dict.fromkeys(list(self._paths)[len(self._paths) - number :])) if number else []
