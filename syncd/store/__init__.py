@@ -1,0 +1,1 @@
+"""Hands: everything that touches the disk. Plain synchronous code; the node moves it to worker threads in batches."""
