@@ -1,0 +1,1 @@
+"""Voice: sockets and sessions. Knows nothing of the disk."""
