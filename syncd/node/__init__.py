@@ -1,0 +1,1 @@
+"""The daemon: lifetimes and wiring of judgement, hands and voice."""

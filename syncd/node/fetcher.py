@@ -1,0 +1,500 @@
+"""Brings the disk to what the manifest shows: needs become jobs, jobs become requests, answers become applied files.
+
+One task. Needs are taken from the index a window at a time in the order of the classes; contents that are somewhere in
+the folder already are copied; the rest is asked of peers; what is complete is applied in batches.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from protocol import limits
+from protocol.content import block_id, segment_id
+from protocol.errors import RemoteError
+from protocol.keys import FolderKeys
+from protocol.messages import Get, Objects
+from syncd.core.events import Action, Problem
+from syncd.core.scheduler import Scheduler
+from syncd.core.units import Arrivals
+from syncd.net.session import Session
+from syncd.node.findings import Report, StoredContent
+from syncd.node.gathering import Gathering
+from syncd.node.hands import Hands
+from syncd.node.keeping import LARGE, RANK, Keeping
+from syncd.node.ledger import Ledger
+from syncd.node.losers import Deposit, Losers, LoserSupply
+from syncd.node.missing import NOBODY, Missing
+from syncd.node.offers import Offers
+from syncd.node.pool import Pool
+from syncd.node.resting import Resting
+from syncd.node.rests import Rests
+from syncd.node.sources import Sources, Supplied
+from syncd.node.underway import Content
+from syncd.node.wishes import Wishes
+from syncd.node.yard import Yard
+from syncd.store.applier import Job, Outcome, Source
+
+HELD_JOBS: Final = 4_096  # paths under way at most
+HELD_BYTES: Final = 64 << 20  # bytes of small contents in memory, on their way to the disk
+HELD_LARGE: Final = 64  # large files under way: each holds a descriptor
+LOAD_ROWS: Final = 1_000  # needs taken from the index at once
+APPLY_JOBS: Final = 512  # jobs in one batch of renames
+WRITE_BYTES: Final = 8 << 20  # bytes of blocks handed to the staging at once
+LIST_BYTES: Final = 128 << 20  # bytes of block lists in memory: those of 190 GiB in blocks of average size
+PARK_INTERVAL: Final = 0.5  # seconds between two looks for contents that leave no room and that nobody has
+TIMER_LEAST: Final = 0.05  # seconds between two looks for answers that are late and for peers that have rested
+
+
+class Fetcher:
+    """See the module. on_report(report): takes what a batch of the ledger brought. losers: None if none are kept here.
+
+    arrivals: which units have arrived whole.
+
+    tidy(): called in the worker thread when no content is under way.
+    """
+
+    def __init__(
+        self,
+        keys: FolderKeys,
+        ledger: Ledger,
+        sources: Sources,
+        losers: Losers | None,
+        yard: Yard,
+        arrivals: Arrivals,
+        hands: Hands,
+        on_report: Callable[[Report], None],
+        tidy: Callable[[], None],
+    ) -> None:
+        assert keys.block_key is not None
+        self._block_key = keys.block_key
+        self._ledger, self._sources, self._losers = ledger, sources, losers
+        self._hands, self._on_report = hands, on_report
+        self._tidy, self._untidy = tidy, True
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        self.scheduler = Scheduler()
+        self._contents: dict[bytes, Content] = {}
+        self._wishes = Wishes(self.scheduler)
+        self._held: dict[bytes, bytes] = {}  # keys under way, and the content each waits for or b""
+        self._ready, self._finished = list[Job](), list[StoredContent]()
+        self._arrived: list[tuple[bytes, bytes, bytes | memoryview]] = []  # content, block, bytes
+        self._segments: list[bytes] = []  # contents for which a segment came
+        self._offers, self._missing, self._pool = Offers(), Missing(), Pool(self._wake)
+        self._held_bytes = self._list_bytes = 0
+        self._park_due, self._last_request = 0.0, 0
+        self._timer: asyncio.TimerHandle | None = None  # for when the scheduler has to be asked though nothing happens
+        self._load_due, self._ending = True, False
+        self._landed = asyncio.Event()  # nothing is on its way any more, or something less
+        self._peers: set[Session] = set()  # that may be asked
+        self._keeping, self._rests = Keeping(self._wake.set), Rests(self._wake.set)
+        self._deposits: list[Deposit] = []
+        self._spare: dict[bytes, bytes] = {}  # small contents that came along and that nothing in the tree needs
+        self.trouble = Resting(self.kick)
+        self._gathering = Gathering(yard, hands, arrivals, self.trouble, on_report, self.kick)
+        self.fetched_bytes = 0
+
+    # ---- what others tell
+
+    def kick(self) -> None:
+        """There may be new needs."""
+        self._load_due = True
+        self._wake.set()
+
+    def join(self, session: Session) -> None:
+        """A peer that may be asked."""
+        self.scheduler.join(session)
+        self._peers.add(session)
+        self._keeping.rouse()
+        self._keeping.due = True
+        self._load_due |= self.trouble.wake()
+        self._wake.set()
+
+    def leave(self, session: Session) -> None:
+        """The session is over."""
+        self.scheduler.leave(session)
+        self._landed.set()
+        self._peers.discard(session)
+        self._wake.set()
+
+    def refresh(self, session: Session) -> None:
+        """The peer's state changed; it may have what it lacked."""
+        self.scheduler.refresh(session)
+        self._wake.set()
+
+    def offers(self, session: Session, ids: tuple[bytes, ...]) -> None:
+        """The peer says that it has these contents now."""
+        self.scheduler.offers(session, ids)
+        self._load_due |= self.trouble.wake(ids)
+        self._keeping.rouse(ids)
+        self._wake.set()
+
+    def offer(self, blobs: tuple[bytes, ...]) -> None:
+        """Small contents that came along with records."""
+        for blob in blobs:
+            id_ = block_id(self._block_key, blob)
+            if id_ in self._wishes:
+                self._take(id_, blob)
+            else:
+                self._offers.add(id_, bytes(blob))
+
+    def answered(self, session: Session, message: Objects) -> None:
+        """An answer came. Raises RemoteError for bytes that are not what they are named by."""
+        now = self._loop.time()
+        if message.id > self._last_request:
+            raise RemoteError("objects that nobody asked for")
+        ids = self.scheduler.match(session, message.id, len(message.objects))
+        name = segment_id if message.kind else block_id
+        for id_, data in zip(ids, message.objects, strict=False):
+            if data is not None and name(self._block_key, data) != id_:
+                raise RemoteError("an object that is not what was asked for")
+            size = -1 if data is None else len(data)
+            if self.scheduler.arrived(message.id, id_, size, now) and data is not None:
+                self.fetched_bytes += size
+                (self._take_segment if message.kind else self._take)(id_, data)
+        if message.last:
+            self.scheduler.finished(message.id)
+            self._landed.set()
+        self._wake.set()
+
+    def revise(self, keys: list[bytes]) -> None:
+        """The manifest changed at these keys: what is under way for them may be out of date, so it is planned again."""
+        self._gathering.drop(keys)
+        overtaken = self._held.keys() & set(keys)
+        for key in overtaken:
+            content = self._contents.get(self._held.pop(key))
+            if content is not None:
+                content.actions = [action for action in content.actions if action.key != key]
+                if not content.actions and content.loser is None:
+                    self._cancel(content)
+        if overtaken:
+            self._ready = [job for job in self._ready if job.action.key not in overtaken]
+        self.kick()
+
+    def promise(self) -> None:
+        """Tell the gauge how much is on its way in memory."""
+        self._sources.gauge.promised = self._held_bytes
+
+    def room_is_back(self) -> None:
+        """What waited for room on the disk need not wait any more."""
+        self._rests.end()
+        self.trouble.hurry()
+        self._keeping.rouse()
+        self._keeping.due = True
+        self.kick()
+
+    def start_anew(self) -> None:
+        """The index goes on as somebody else: nothing that was planned before may be done."""
+        self.revise([*self._held, *self._gathering.here()])
+
+    # ---- the task
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._pool.wait(lambda: bool(self.scheduler.in_flight), self._request)
+            await self._write_blocks()
+            await self._apply()
+            if self._load_due and not self._room():
+                self._park()
+            while self._load_due and self._room():
+                await self._load()
+                self._request()
+                await self._apply()
+            await self._gathering.show(self._held)
+            self._request()  # finds out what nobody has
+            await self._seek_losers()
+            self._request()
+            if self._untidy and not self.busy:
+                self._untidy = False
+                await self._hands.run(self._tidy)
+
+    async def wind_down(self, seconds: float) -> None:
+        """Ask for nothing more and stage what is on its way, so that the next start goes on from there."""
+        self._ending = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self.scheduler.in_flight:
+                    self._landed.clear()
+                    await self._landed.wait()
+                await self._write_blocks()
+                await self._hands.run(lambda: None)  # behind what `run` hands over
+        except TimeoutError:
+            pass
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._held or self._ready or self._keeping.under_way or self._gathering.busy)
+
+    def problems(self) -> list[Problem]:
+        """The paths that could not be applied, with the reasons; also those whose bytes nobody has had for a while."""
+        stuck = [content for content in self._contents.values() if content.actions and self._wishes.is_stuck(content)]
+        for session in self._peers if self._missing.asks_again(stuck, self._loop.time()) else ():
+            self.refresh(session)
+        return self.trouble.problems() + self._missing.problems(stuck, self._loop.time(), asked=bool(self._peers))
+
+    async def forget_settled(self) -> None:
+        """Drop the trouble of paths that nothing is needed for any more."""
+        keys = self.trouble.keys()
+        self.trouble.forget(keys, await self._hands.run(self._sources.still_needed, keys))
+
+    # ---- needs become jobs
+
+    async def _load(self) -> None:
+        self._load_due = False
+        if self._ending:
+            return
+        if self.trouble.due:
+            await self.forget_settled()
+        offered = self._offers.take()
+        busy = frozenset([*self._held, *self.trouble.resting(), *self._gathering.here()])
+        began = self._loop.time()
+        self.promise()
+        load = await self._hands.run(self._sources.load, busy, LOAD_ROWS, offered)
+        for key, problem in load.refused.items():
+            self.trouble.put(key, problem)
+        self._rests.looked(scarce=load.scarce, more=load.more, began=began)
+        for item in load.items:
+            self._start(item)
+        self._gathering.loaded(load)
+        self._load_due |= load.more
+        self._spare = offered
+        self._keeping.due = True
+
+    def _room(self) -> bool:
+        large = sum(1 for content in self._contents.values() if content.assembly is not None and content.actions)
+        return self._rests.over and len(self._held) < HELD_JOBS and self._held_bytes < HELD_BYTES and large < HELD_LARGE
+
+    def _park(self) -> None:
+        """There is no room: put to rest what no peer at hand has, so that it does not keep others waiting."""
+        if (now := self._loop.time()) < self._park_due:
+            return
+        self._park_due = now + PARK_INTERVAL
+        self._loop.call_at(self._park_due, self._wake.set)
+        for content in list(self._contents.values()):
+            if content.actions and self._wishes.is_stuck(content):
+                self._cancel(content)
+                for action in content.actions:
+                    self._held.pop(action.key, None)
+                    self.trouble.park(content.content, action.key, Problem(action.path, "fetch", NOBODY))
+
+    def _start(self, item: Supplied) -> None:
+        self._untidy = True
+        if item.unit is not None and self._gathering.meet(item):
+            return
+        self._held[item.action.key] = b""
+        if item.source is not None or not item.fetch:
+            self._ready.append(self._job(item.action, item.source))
+            return
+        want = item.action.want
+        assert want is not None
+        if (offered := self._offers.pop(want.content)) is not None:  # it came while the needs were being loaded
+            self._ready.append(self._job(item.action, offered))
+            return
+        self._held[item.action.key] = want.content
+        content = self._contents.get(want.content)
+        if content is not None:
+            content.actions.append(item.action)
+            self._wishes.hasten(content, item.rank, item.order)
+            return
+        content = Content(want.content, want.size, item.rank, item.order, [item.action], item.assembly)
+        self._contents[want.content] = content
+        self._held_bytes += want.size if want.size <= limits.SMALL_FILE else 0
+        self._wishes.want(content)
+
+    def _job(self, action: Action, source: Source) -> Job:
+        return Job(action, source, self._gathering.is_part(action.key))
+
+    # ---- answers become files
+
+    def _take(self, id_: bytes, data: bytes | memoryview) -> None:
+        self.scheduler.drop((id_,))
+        self._pool.add(len(data))
+        for name in self._wishes.came(id_):
+            content = self._contents.get(name)
+            if content is None:
+                continue
+            content.asked.discard(id_)
+            if content.assembly is None:
+                self._complete(content, bytes(data))
+            else:
+                self._arrived.append((name, id_, data))
+
+    def _take_segment(self, id_: bytes, data: bytes | memoryview) -> None:
+        for name in self._wishes.came(id_):
+            content = self._contents.get(name)
+            if content is None or content.assembly is None:
+                continue
+            content.asked.discard(id_)
+            content.list_bytes += len(data)
+            self._list_bytes += len(data)
+            try:
+                if self._list_bytes > LIST_BYTES:
+                    raise RemoteError("its block list and those of others under way are too long")
+                content.assembly.add_segment(id_, bytes(data))
+            except RemoteError as error:  # of the content's author: who passes it on cannot know
+                self._fail(content, str(error))
+            else:
+                self._segments.append(name)
+
+    async def _write_blocks(self) -> None:
+        while self._segments:
+            names, self._segments = set(self._segments), []
+            for name in names:
+                content = self._contents.get(name)
+                if content is not None and content.assembly is not None:
+                    reason = await self._hands.run(self._sources.advance, content.assembly)
+                    if self._contents.get(name) is not content:
+                        continue
+                    if reason is None:
+                        self._wishes.want(content)
+                        self._check_complete(content)
+                    else:
+                        self._fail(content, reason)
+        while self._arrived:
+            batch, size = [], 0
+            while self._arrived and size < WRITE_BYTES:
+                name, id_, data = self._arrived.pop()
+                content = self._contents.get(name)
+                if content is not None and content.assembly is not None:
+                    batch.append((content.assembly, id_, data))
+                    size += len(data)
+            failed = await self._hands.run(self._sources.write, batch)
+            for assembly, reason in failed:
+                if assembly.content in self._contents:
+                    self._fail(self._contents[assembly.content], reason)
+            for name in {assembly.content for assembly, _, _ in batch}:
+                if name in self._contents:
+                    self._check_complete(self._contents[name])
+
+    def _check_complete(self, content: Content) -> None:
+        assert content.assembly is not None
+        if content.assembly.complete:
+            stored = content.assembly.stored()
+            if stored is not None:
+                self._finished.append(stored)
+            self._complete(content, None)
+
+    def _complete(self, content: Content, data: bytes | None) -> None:
+        del self._contents[content.content]
+        self._list_bytes -= content.list_bytes
+        if data is not None:
+            self._held_bytes -= content.size
+        staged = content.assembly.staged if content.assembly is not None else None
+        if content.loser is not None:
+            source = data if data is not None else staged
+            if not content.actions and source is not None:
+                self._deposits.append(Deposit(content.loser, source))
+            else:  # the tree comes first; the archive gets a copy of what is there then
+                self._keeping.under_way.discard(content.content)
+        for action in content.actions[:1]:
+            self._ready.append(self._job(action, data if data is not None else staged))
+        for action in content.actions[1:]:
+            if data is not None:
+                self._ready.append(self._job(action, data))
+            else:
+                self._held.pop(action.key, None)
+                self._load_due = True
+
+    def _cancel(self, content: Content) -> None:
+        """Stop asking for a content. What is staged stays, open too: the worker thread may be writing to it."""
+        del self._contents[content.content]
+        self._keeping.under_way.discard(content.content)
+        self._list_bytes -= content.list_bytes
+        if content.size <= limits.SMALL_FILE:
+            self._held_bytes -= content.size
+        self._wishes.drop(content)
+
+    def _fail(self, content: Content, reason: str) -> None:
+        self._cancel(content)
+        if content.loser is not None:
+            self._keeping.rest(content.content)
+        for action in content.actions:
+            self._held.pop(action.key, None)
+            self.trouble.put(action.key, Problem(action.path, "write", reason))
+
+    # ---- what loses goes to the archive, when the tree has all that it can get
+
+    async def _seek_losers(self) -> None:
+        await self._deposit()
+        if self._losers is None or not self._peers:
+            return
+        for name in list(self._keeping.under_way):
+            content = self._contents.get(name)
+            if content is not None and not content.actions and self._wishes.is_stuck(content):
+                self._cancel(content)
+                self._keeping.rest(name)
+        if not self._keeping.due or self._load_due or self._ready:
+            return
+        if any(content.actions and not self._wishes.is_stuck(content) for content in self._contents.values()):
+            return
+        while (room := self._keeping.room) > 0:
+            offered, self._spare = self._spare, {}
+            held = self._keeping.left_alone.union(self._contents)
+            large = LARGE - sum(1 for content in self._contents.values() if content.loser and content.assembly)
+            load = await self._hands.run(self._losers.load, held, room, large, offered)
+            for item in load.items:
+                self._start_loser(item)
+            self._request()
+            await self._deposit()
+            self._keeping.due = load.more
+            if not load.more:
+                return
+
+    def _start_loser(self, item: LoserSupply) -> None:
+        loser = item.loser
+        self._keeping.under_way.add(loser.content)
+        self._untidy = True
+        if item.source is not None:
+            self._deposits.append(Deposit(loser, item.source))
+            return
+        content = Content(loser.content, loser.size, RANK, 0, assembly=item.assembly, loser=loser)
+        self._contents[loser.content] = content
+        if item.assembly is None:
+            self._held_bytes += loser.size
+        self._wishes.want(content)
+
+    async def _deposit(self) -> None:
+        while self._deposits and self._losers is not None:
+            batch, self._deposits = self._deposits, []
+            contents, self._finished = self._finished, []
+            report, failed = await self._hands.run(self._losers.deposit, batch, contents)
+            for deposit in batch:
+                self._keeping.under_way.discard(deposit.loser.content)
+            for deposit in failed:
+                self._keeping.rest(deposit.loser.content)
+            self._on_report(report)
+            self._keeping.due = True
+
+    # ---- jobs become files
+
+    async def _apply(self) -> None:
+        while self._ready:
+            jobs, self._ready = self._ready[:APPLY_JOBS], self._ready[APPLY_JOBS:]
+            contents, self._finished = self._finished, []
+            report = await self._hands.run(self._ledger.apply, jobs, contents)
+            strange = []
+            for job, result in zip(jobs, report.results, strict=True):
+                self._held.pop(job.action.key, None)
+                if result.outcome is Outcome.STOCKED:
+                    self._gathering.stocked(job.action.key)
+                elif self.trouble.settle(job.action, result):
+                    strange.append(result.path)
+            self._on_report(report)
+            if strange:
+                self._on_report(await self._hands.run(self._ledger.observe, strange))
+            self._load_due = True
+
+    def _request(self) -> None:
+        if self._ending:
+            return
+        now = self._loop.time()
+        for request in self.scheduler.requests(now):
+            assert isinstance(request.peer, Session)
+            self._last_request = request.number
+            request.peer.post(Get(request.number, int(request.segment), request.group, request.ids))
+        if self._timer is not None:
+            self._timer.cancel()
+        moment = self.scheduler.next_time(now)
+        self._timer = None if moment is None else self._loop.call_at(max(moment, now + TIMER_LEAST), self._wake.set)

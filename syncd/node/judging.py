@@ -1,0 +1,81 @@
+"""What was kept back is judged, decided by the operator, and looked at again; each a report per slice of work."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from protocol.paths import to_key, to_path
+from protocol.record import Kind
+from syncd.core.index import Row
+from syncd.node.findings import Findings, Report
+from syncd.node.ledger import Ledger
+from syncd.node.sieve import Sifted
+from syncd.store.look import Stat
+
+RELEASED_AT_ONCE: Final = 1_000  # paths that were kept back and are looked at in one call
+
+
+class Judging:
+    """Of one folder, in its worker thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._sieve = ledger.sieve
+
+    def judge(self, first_look: bool) -> Iterator[Report]:
+        """What was gathered is held, or published; a report per slice of work. first_look: see Sieve.judge."""
+        paths = self._ledger.read(lambda: self._sieve.judge(first_look))
+        for unit, part in self._released(paths):
+            stat = self._ledger.tree.scanner.stat_one(unit) if unit is not None else None
+            if isinstance(stat, Stat) and stat.kind is Kind.DIR:
+                yield Report(units={unit} if unit is not None else set())  # there again, maybe in another shape
+                continue
+            findings, _ = self._ledger.look_at(part)
+            yield self._ledger.enter(findings, Sifted(findings.observations, [], []))
+
+    def _released(self, paths: list[bytes]) -> Iterator[tuple[bytes | None, list[bytes]]]:
+        """The paths in parts of which each is published at once: what lies in one unit, and others."""
+        by_unit: dict[bytes | None, list[bytes]] = {}
+        for path in paths:
+            by_unit.setdefault(self._ledger.units.of(path), []).append(path)
+        single = by_unit.pop(None, [])
+        for start in range(0, len(single), RELEASED_AT_ONCE):
+            yield None, single[start : start + RELEASED_AT_ONCE]
+        yield from by_unit.items()
+
+    def decide(self, meant: bool) -> Iterator[Report]:
+        """The operator's word on all that is held; a report per slice of work.
+
+        meant: it is published. Otherwise what was there before is needed again, and comes from the archive or from
+        peers.
+        """
+        after = b""
+        while keys := self._held_after(after):
+            after = keys[-1]
+            findings, _ = self._ledger.look_at(map(to_path, keys))
+            unknown = {to_key(problem.path) for problem in findings.report.problems}
+            done = [key for key in keys if key not in unknown]
+            sifted = Sifted(findings.observations, [], []) if meant else self._doubtful(findings)
+            yield self._ledger.enter(findings, sifted._replace(drop=done))
+
+    def review(self) -> Iterator[Report]:
+        """Look for held paths that are as they were before, or not missed any more; a report per slice of work."""
+        after = b""
+        while keys := self._held_after(after):
+            after = keys[-1]
+            rows = self._ledger.rows(map(to_path, keys))
+            back = [key for key in keys if self._is_as_seen(to_path(key), rows.get(key))]
+            if back:
+                self._ledger.steadily(lambda back=back: self._sieve.held.drop(back))  # type: ignore[misc]
+            yield Report()
+
+    def _held_after(self, after: bytes) -> list[bytes]:
+        return self._ledger.read(lambda: self._sieve.held.list(after, RELEASED_AT_ONCE))
+
+    def _doubtful(self, findings: Findings) -> Sifted:
+        return self._ledger.read(lambda: self._sieve.doubtful(findings.observations))
+
+    def _is_as_seen(self, path: bytes, row: Row | None) -> bool:
+        if row is None or row.disk is None:
+            return True
+        stat = self._ledger.tree.scanner.stat_one(path)
+        return isinstance(stat, Stat) and not self._ledger.tree.scanner.differs(stat, row.disk)

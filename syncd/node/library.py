@@ -1,0 +1,191 @@
+"""The read side of a folder: answers what peers ask, from a read-only view of the index and from the tree.
+
+Runs in a worker thread of its own, so that serving never waits for scanning or applying. What is sent is read from the
+disk and hashed first: a file that changed since it was indexed is answered as missing.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from protocol import limits
+from protocol.batches import Proof, Pruner, to_wire
+from protocol.content import block_id
+from protocol.keys import FolderKeys
+from protocol.messages import AskLeaves, AskPages, AskRecords, Get, Leaves, Objects, Pages, Records
+from protocol.reconcile import answer_leaves, answer_pages
+from protocol.record import Kind, Record
+from syncd.core.index import Row
+from syncd.node.holdings import Holdings, LastFile
+from syncd.store.archive import Archive
+from syncd.store.contents import Contents
+from syncd.store.directories import Directories
+from syncd.store.index import SqliteIndex
+from syncd.store.look import OPEN_FILE
+
+MESSAGE_BYTES: Final = 256 * 1024  # of contents or records in one answer message
+ANSWER_BYTES: Final = 4 << 20  # of records in the whole answer to one ASK_RECORDS: the rest is asked for again
+ROWS_AT_ONCE: Final = 256
+PROOFS_KEPT: Final = 64  # proofs in memory, with what pruning them needs: some 100 kB each at most
+
+
+class Library:
+    """See the module. index: an instance of its own, opened read-only."""
+
+    def __init__(self, keys: FolderKeys, index: SqliteIndex, directories: Directories, archive: Archive) -> None:
+        assert keys.block_key is not None
+        self._keys = keys
+        self._block_key = keys.block_key
+        self._index = index
+        self._contents = Contents(index)
+        self._directories = directories
+        self._holdings = Holdings(self._contents, directories, archive)
+        self._pruners: dict[bytes, Pruner] = {}
+
+    def close(self) -> None:
+        """Close the view of the index and the descriptors."""
+        self._index.close()
+        self._directories.close()
+
+    # ---- the manifest
+
+    def pages(self, ask: AskPages) -> Pages:
+        """The pages of a level that a range touches, as far as they fit in one answer."""
+        return answer_pages(self._index, ask)
+
+    def leaves(self, ask: AskLeaves) -> Leaves:
+        """The entries of a range, as far as they fit in one answer."""
+        return answer_leaves(self._index, ask)
+
+    def records(self, ask: AskRecords) -> Iterator[Records]:
+        """The records of the keys or of the range, message by message; the last one says where to go on."""
+        sent = 0
+        batch: list[Record] = []
+        blobs: list[bytes] = []
+        size = 0
+        for row in self._rows(ask):
+            blob = self._small(row) if ask.small else None
+            weight = sum([len(record.raw) for record in row.state]) + len(blob or b"")
+            full = size + weight > MESSAGE_BYTES or len(batch) + len(row.state) > limits.MAX_RECORDS_PER_MESSAGE
+            if batch and full:
+                sent += size
+                if sent >= ANSWER_BYTES and not ask.keys:
+                    yield self._message(ask.id, batch, blobs, row.key, True)
+                    return
+                yield self._message(ask.id, batch, blobs, None, False)
+                batch, blobs, size = [], [], 0
+            batch += row.state
+            size += weight
+            if blob is not None:
+                blobs.append(blob)
+        yield self._message(ask.id, batch, blobs, None, True)
+
+    def _small(self, row: Row) -> bytes | None:
+        """The bytes of a small file that is at its path as the one record of the path says, else None."""
+        record, disk = row.state[0], row.disk
+        if record.kind != Kind.FILE or record.size > limits.SMALL_FILE or disk is None or len(row.state) > 1:
+            return None
+        if disk.entry.content != record.content:
+            return None
+        try:
+            above, name = self._directories.parent(record.path)
+            fd = os.open(name, OPEN_FILE, dir_fd=above)
+        except OSError:
+            return None
+        try:
+            data = os.read(fd, record.size + 1)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        return data if block_id(self._block_key, data) == record.content else None
+
+    def _rows(self, ask: AskRecords) -> Iterator[Row]:
+        if ask.keys:
+            rows = self._index.rows(ask.keys)
+            yield from (rows[key] for key in ask.keys if key in rows and rows[key].state)
+            return
+        low = ask.lo
+        while True:
+            rows_in_span = self._index.span(low, ask.hi, ROWS_AT_ONCE)
+            yield from (row for row in rows_in_span if row.state)
+            if len(rows_in_span) < ROWS_AT_ONCE:
+                return
+            low = rows_in_span[-1].key + b"\0"
+
+    def _message(
+        self, id_: int, records: list[Record], blobs: list[bytes], following: bytes | None, last: bool
+    ) -> Records:
+        self._load_proofs({record.proof for record in records})
+        return pack_records(id_, records, self._prune, tuple(blobs), following, last)
+
+    def _load_proofs(self, ids: set[bytes]) -> None:
+        """Neighbours were mostly signed together, so the messages of a range share proofs: each is read once."""
+        missing = ids.difference(self._pruners)
+        if len(self._pruners) + len(missing) > PROOFS_KEPT:
+            self._pruners.clear()
+            missing = ids
+        self._pruners.update({name: Pruner(proof) for name, proof in self._index.proofs(missing).items()})
+
+    def _prune(self, name: bytes, keep: set[bytes]) -> Proof:
+        return self._pruners[name].prune(keep)
+
+    # ---- contents
+
+    def objects(self, get: Get) -> Iterator[Objects]:
+        """The objects asked for, in order, message by message."""
+        parts: list[bytes | None] = []
+        size = 0
+        with LastFile(self._holdings) as file:
+            for id_ in get.ids:
+                data = self._segment(id_) if get.kind else self._block(id_, get.group, file)
+                if parts and size + len(data or b"") > MESSAGE_BYTES:
+                    yield Objects(get.id, get.kind, tuple(parts), False)
+                    parts, size = [], 0
+                parts.append(data)
+                size += len(data or b"")
+        yield Objects(get.id, get.kind, tuple(parts), True)
+
+    def _segment(self, id_: bytes) -> bytes | None:
+        return self._contents.segment(id_)
+
+    def _block(self, id_: bytes, group: bytes, file: LastFile) -> bytes | None:
+        if not group:
+            for data in self._holdings.read(id_, 0, limits.SMALL_FILE, whole=True):
+                if block_id(self._block_key, data) == id_:
+                    return data
+        return self._part(id_, file)
+
+    def _part(self, id_: bytes, file: LastFile) -> bytes | None:
+        """A block out of a longer file, first of all the one that the block before came from."""
+        places = self._holdings.places(id_)
+        for content, offset, length in places:
+            quick = file.read(content, offset, length)
+            if quick is not None and block_id(self._block_key, quick) == id_:
+                return quick
+        for content, offset, length in places:
+            for data in self._holdings.read(content, offset, length):
+                if block_id(self._block_key, data) == id_:
+                    return data
+        return None
+
+
+def pack_records(
+    id_: int,
+    records: list[Record],
+    cut: Callable[[bytes, set[bytes]], Proof],
+    blobs: tuple[bytes, ...],
+    following: bytes | None,
+    last: bool,
+) -> Records:
+    """A RECORDS message whose proofs are cut down to the records it carries.
+
+    cut(proof id, record hashes): the proof, pruned to these records.
+    """
+    numbers: dict[bytes, int] = {}
+    for record in records:
+        numbers.setdefault(record.proof, len(numbers))
+    hashes = {record.hash for record in records}
+    wire = tuple(to_wire(cut(id_of_proof, hashes)) for id_of_proof in numbers)
+    pairs = tuple((record.raw, numbers[record.proof]) for record in records)
+    return Records(id_, wire, pairs, blobs, following, last)

@@ -1,0 +1,40 @@
+"""Gives back the memory of ended sessions: they are cycles of objects, and the allocator keeps what was freed.
+
+Otherwise a few peers that send all that they may, one after the other, would leave the process as large as all of them
+together had been.
+"""
+
+import asyncio
+import ctypes
+import gc
+from typing import Final
+
+# Batches make objects by the thousand that no cycle holds; collecting all of them is left to `Memory`.
+THRESHOLDS: Final = (50_000, 20, 50)
+DELAY: Final = 2.0  # seconds from the end of a session, in which others may end: a collection takes some milliseconds
+
+
+def settle_down() -> None:
+    """To be called when all is imported: what is there by now stays, so collections need not look at it."""
+    gc.set_threshold(*THRESHOLDS)
+    gc.freeze()
+
+
+class Memory:
+    """For one event loop."""
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        # Of the GNU library only; others give back on their own.
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def session_ended(self) -> None:
+        """What it held is given back soon."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY, self._give_back)
+
+    def _give_back(self) -> None:
+        self._timer = None
+        gc.collect()
+        if self._trim is not None:
+            self._trim(0)

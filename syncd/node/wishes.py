@@ -1,0 +1,56 @@
+"""Which objects the contents under way wait for, and asking the scheduler for them."""
+
+from protocol import limits
+from syncd.core.scheduler import Scheduler, Wanted
+from syncd.node.underway import Content
+
+
+class Wishes:
+    """Of the contents of one fetcher."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._waiting: dict[bytes, set[bytes]] = {}  # object id -> contents that wait for it
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._waiting
+
+    def want(self, content: Content) -> None:
+        """Ask for all that a content lacks; for the whole of a small one."""
+        if content.assembly is None:
+            self._want(content, content.content, False, b"", content.size)
+            return
+        for id_ in content.assembly.missing_segments():
+            self._want(content, id_, True, content.content, limits.SMALL_FILE)
+        for block in content.assembly.missing_blocks():
+            if block.id is not None:
+                self._want(content, block.id, False, content.content, block.length)
+
+    def hasten(self, content: Content, rank: int, order: int) -> None:
+        """Something more urgent waits for a content that is under way."""
+        if (rank, order) < (content.rank, content.order):
+            content.rank, content.order = rank, order
+            self.want(content)
+
+    def came(self, id_: bytes) -> set[bytes]:
+        """The contents that waited for an object, which do not any more."""
+        return self._waiting.pop(id_, set())
+
+    def drop(self, content: Content) -> None:
+        """Nobody needs a content any more: ask for nothing that only it waited for."""
+        for id_ in content.asked:
+            waiting = self._waiting.get(id_)
+            if waiting is not None:
+                waiting.discard(content.content)
+                if not waiting:
+                    del self._waiting[id_]
+                    self._scheduler.drop((id_,))
+
+    def is_stuck(self, content: Content) -> bool:
+        """Whether no peer at hand has anything of what a content lacks."""
+        return bool(content.asked) and all(map(self._scheduler.is_stuck, content.asked))
+
+    def _want(self, content: Content, id_: bytes, segment: bool, group: bytes, length: int) -> None:
+        content.asked.add(id_)
+        self._waiting.setdefault(id_, set()).add(content.content)
+        self._scheduler.want(Wanted(id_, segment, group, length, content.rank, content.order))
