@@ -1,0 +1,1 @@
+"""The face: runs a node, or talks to one over its control socket."""

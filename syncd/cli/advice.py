@@ -1,0 +1,44 @@
+"""What to do about what a status shows. By state and operation, never by the text of a reason."""
+
+STATES = {
+    "waiting": "no peer with a complete copy has answered yet: are the peers running, are their addresses in "
+    "known_hosts, does a firewall let TCP and UDP of the listening port through?",
+    "held": "something unusual was found in the folder: it is not published until you have said what it was; all else "
+    "goes on",
+    "error": "the folder does not work until what is listed below is mended; then run `syncd rescan`",
+}
+
+OPERATIONS = {
+    "read": "let the user of syncd read it (chmod, chown), or add it to `ignore`",
+    "list": "let the user of syncd list the directory (chmod, chown), or add it to `ignore`",
+    "write": "let the user of syncd write here and make room on the disk; it is tried again by itself",
+    "remove": "files that take no part in replication are left in it: move or delete them",
+    "fetch": "no connected peer offers it: it comes when one that has it connects",
+    "skip": "nothing to do: only files, directories and links are replicated",
+    "conflict": "too many versions compete there: see `syncd conflicts list`, restore one or dismiss them; the edit "
+    "is published with the next scan",
+    "keep": "nothing is lost; to see and get it: `syncd archive list PATH`, `syncd archive restore ID --to FILE`",
+    "name": "rename it on the node it came from",
+    "index": "make room where the path says, or mend that disk; until then nothing is published or applied here, and "
+    "what is here is served",
+    "sync": "the disk does not confirm what was written: look at the kernel's log; peers are told nothing of it until "
+    "it does",
+    "damaged": "an unclean stop left it so: it is fetched from a peer or taken from the archive, and what is left is "
+    "archived. If nobody has it, put it back from a backup, or write to it: what differs from what was left is an edit",
+    "space": "remove what is not needed there, or lower `min_free`; it goes on by itself. What is here is served, "
+    "deletions go on",
+    "hook": "mend the command: it runs again with the next change, and when the node starts",
+    "watch": "raise fs.inotify.max_user_watches; until then changes are found by scanning",
+}
+
+AUDIT = "let the user of syncd write the file, and make room for it; it is tried again by itself, and syncing goes on"
+
+
+def for_state(state: str) -> str | None:
+    """What to do about a folder in `state`; None if nothing."""
+    return STATES.get(state)
+
+
+def for_operation(operation: str) -> str | None:
+    """What to do about a problem with `operation`; None if nothing general can be said."""
+    return OPERATIONS.get(operation)
