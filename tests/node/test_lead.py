@@ -1,0 +1,50 @@
+"""The lead: one peer at a time, and never for ever."""
+
+import asyncio
+
+import pytest
+
+from syncd.node import lead as lead_module
+from syncd.node.lead import Lead
+
+
+async def test_it_is_given_up_once_and_by_its_holder_only() -> None:
+    freed: list[str] = []
+    lead = Lead(lambda: freed.append("free"))
+    assert not lead.taken
+    lead.take("a")
+    assert lead.taken
+    assert lead.is_held_by("a")
+    lead.free("b")
+    lead.renew("b")
+    assert lead.is_held_by("a")
+    lead.free("a")
+    lead.free("a")
+    assert freed == ["free"]
+    assert not lead.taken
+
+
+async def test_who_brings_nothing_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lead_module, "PATIENCE", 0.0)
+    freed = asyncio.Event()
+    lead = Lead(freed.set)
+    lead.take("a")
+    async with asyncio.timeout(5):
+        await freed.wait()
+    assert not lead.taken
+
+
+async def test_who_brings_something_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    lead = Lead(lambda: None)
+    lead.take("a")
+    now += lead_module.PATIENCE - 1
+    lead.renew("a")
+    now += lead_module.PATIENCE - 1
+    lead._watch()
+    assert lead.taken
+    now += 1
+    lead._watch()
+    assert not lead.taken

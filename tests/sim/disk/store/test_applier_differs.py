@@ -1,0 +1,1 @@
+from tests.store.test_applier_differs import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.store.test_archive import *  # noqa: F403

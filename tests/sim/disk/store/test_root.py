@@ -1,0 +1,1 @@
+from tests.store.test_root import *  # noqa: F403

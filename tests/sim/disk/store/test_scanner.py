@@ -1,0 +1,1 @@
+from tests.store.test_scanner import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.store.test_scanner_compare import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.store.test_watch_inotify import *  # noqa: F403

@@ -1,0 +1,1 @@
+"""The deployment of docs/DEPLOYMENT.md with the real programs: Docker, MariaDB, WordPress, nginx, PHP, HAProxy."""
