@@ -1,0 +1,1 @@
+"""One question per module, each runnable alone: `python -m benchmarks.NAME`."""
