@@ -13,7 +13,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts it from the sourc
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -146,12 +147,26 @@ def _verb(ctx: click.Context, name: str) -> None:
     ctx.invoke(command)
 
 
+@contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """What is imported meanwhile does not find the package `name`, unless that is loaded already."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def _run_node(path: str) -> int:
     from syncd.config import load
     from syncd.node.privacy import close_to_others
 
     close_to_others()  # before any secret is read
     loaded = load(path)
-    from syncd.node.daemon import run  # after the configuration: an error in it is told at once
+    with _absent("rich"):  # structlog takes it along if it is there, for colours that a node never shows: 5 MB
+        from syncd.node.daemon import run  # after the configuration: an error in it is told at once
 
     return run(loaded.settings, loaded.warnings)
