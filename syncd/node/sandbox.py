@@ -71,7 +71,6 @@ def restrict(settings: Settings) -> None:
         for path in readable(settings):
             if os.path.exists(path):
                 _allow(ruleset, path, _READ)
-        os.environ["SQLITE_TMPDIR"] = settings.storage_path  # instead of /var/tmp
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
             raise SandboxError(_why(ctypes.get_errno()))
         _call(_RESTRICT_SELF, ruleset, 0)

@@ -123,6 +123,8 @@ class Database:
         # The version may be in the log only, if the database was created just before the machine went down.
         version = self.query("PRAGMA user_version")[0][0]
         _refuse_newer(version)
+        if not self.read_only:
+            self._keep_temporary_files_here()
         for pragma in _READER_PRAGMAS if self.read_only else _WRITER_PRAGMAS:
             self.query(f"PRAGMA {pragma}")
         if self.query("PRAGMA journal_mode") != [("wal",)]:
@@ -136,6 +138,15 @@ class Database:
         tables = {name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables.issuperset(re.findall(r"CREATE TABLE (\w+)", schema)):
             raise IndexDamaged(f"{self.path}: a database without the tables of an index")
+
+    def _keep_temporary_files_here(self) -> None:
+        """What SQLite sorts goes beside the index: /var/tmp and /tmp are closed in a container that is read-only.
+
+        SQLite looks at its environment once, when it is imported, so a variable would come too late. This counts for
+        all connections of the process; where it is compiled out, the usual places are used.
+        """
+        place = os.path.dirname(os.path.abspath(self.path)).replace("'", "''")
+        self.query(f"PRAGMA temp_store_directory='{place}'")
 
     # ---- statements
 
