@@ -23,7 +23,7 @@ One file: JSON with `//` and `/* */` comments and trailing commas. `--config FIL
 - `"$schema": "./config.schema.json"` lets editors complete and check; `syncd sample-config --schema` prints it.
 - In every text `${NAME}` stands for an environment variable, `${NAME:-default}` has a default, and `$${` stands for
   itself. If NAME is not set but NAME_FILE is, the text of that file is taken. What is inserted is data: it is never
-  parsed again.
+  parsed again. A key, or an entry of a list, that is `"${NAME:-}"` is left out where NAME is not set.
 - SIGHUP (`systemctl reload syncd`) reads the file anew. Known hosts, classes, ignore rules, limits, readiness,
   intervals, log, and added and removed folders take effect at once; what needs a restart is told in the log. A file
   with a mistake changes nothing.

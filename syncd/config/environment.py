@@ -2,6 +2,7 @@
 
 `$${` stands for a literal `${`. As in a shell, `:-` also applies to a variable that is set but empty. If NAME is not
 set and NAME_FILE is, the text of that file is inserted, as containers get secrets. It is read as secret files are.
+A key or an entry of a list whose text is `${NAME:-}` is left out where NAME is not set.
 """
 
 import re
@@ -12,6 +13,7 @@ from syncd.config.jsonc import SHOWN, Member, Node, SyntaxFault
 from syncd.config.secret_file import read_secret_file
 
 _REFERENCE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<body>[^}]*)(?P<end>\})?")
+_OPTIONAL = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:-\}")
 _BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 
 
@@ -19,13 +21,20 @@ def expand(node: Node, environment: Mapping[str, str]) -> Node:
     """The tree with variables filled in. Raises SyntaxFault at the text whose variable is not set."""
     value = node.value
     if isinstance(value, dict):
-        members = {key: Member(member.key_at, expand(member.node, environment)) for key, member in value.items()}
+        filled = {key: Member(member.key_at, expand(member.node, environment)) for key, member in value.items()}
+        members = {key: member for key, member in filled.items() if not left_out(value[key].node, member.node)}
         return Node(node.at, members)
     if isinstance(value, tuple):
-        return Node(node.at, tuple(expand(item, environment) for item in value))
+        items = [(item, expand(item, environment)) for item in value]
+        return Node(node.at, tuple(filled for item, filled in items if not left_out(item, filled)))
     if isinstance(value, str) and "${" in value:
         return Node(node.at, _REFERENCE.sub(lambda match: _replacement(match, node, environment), value))
     return node
+
+
+def left_out(written: Node, filled: Node) -> bool:
+    """Whether a text is `${NAME:-}` and nothing else, and NAME is not set."""
+    return filled.value == "" and isinstance(written.value, str) and _OPTIONAL.fullmatch(written.value) is not None
 
 
 def _replacement(match: re.Match[str], node: Node, environment: Mapping[str, str]) -> str:

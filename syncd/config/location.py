@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 from syncd.config.document import Document
-from syncd.config.environment import expand
+from syncd.config.environment import expand, left_out
 from syncd.config.errors import ConfigError
 from syncd.config.include import read_document
 from syncd.config.jsonc import SyntaxFault, child
@@ -42,10 +42,12 @@ def storage_of(document: Document, environment: Mapping[str, str]) -> str:
     if node is None or node.value is None:
         return default_storage(environment)
     try:
-        value = expand(node, environment).value
+        filled = expand(node, environment)
     except SyntaxFault as fault:
         raise document.error(("storage_path",), fault.message) from None
-    if not isinstance(value, str) or not value:
+    if left_out(node, filled):
+        return default_storage(environment)
+    if not isinstance(value := filled.value, str) or not value:
         raise document.error(("storage_path",), 'expected a path in double quotes, for example "/var/lib/syncd"')
     return document.path(value)
 

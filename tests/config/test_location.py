@@ -30,6 +30,9 @@ def test_storage_needs_nothing_else_of_the_file(place: Place) -> None:
     path = str(place.write(text))
     assert storage_path_of(path, {}) == str(place.root / "state")
     assert storage_path_of(path, {"WHERE": "/x//y/"}) == "/x/y"
+    optional = str(place.write('{"storage_path": "${WHERE:-}"}'))
+    assert storage_path_of(optional, {"WHERE": "/x"}) == "/x"
+    assert storage_path_of(optional, {"XDG_STATE_HOME": "/state"}) == default_storage({"XDG_STATE_HOME": "/state"})
     assert control_socket("/x/y") == "/x/y/control.sock"
 
 
