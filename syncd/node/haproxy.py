@@ -5,7 +5,7 @@ Source of the commands and columns: HAProxy's management guide, "show servers st
 
 import asyncio
 import ipaddress
-from typing import Final
+from typing import Final, NamedTuple
 
 from syncd.core.slots import Server, Slot
 
@@ -22,6 +22,13 @@ class Refused(Exception):
     """HAProxy does not do what it is told; the message is its own word."""
 
 
+class Backend(NamedTuple):
+    """slots: in order. named: servers that HAProxy's configuration gives a line of their own."""
+
+    slots: list[Slot]
+    named: frozenset[Server]
+
+
 class Runtime:
     """path: of the socket, which must be allowed `level admin`. backend: its name. prefix: of the slots' names."""
 
@@ -30,8 +37,8 @@ class Runtime:
         self._backend = backend
         self._prefix = prefix
 
-    async def slots(self) -> list[Slot]:
-        """The slots of the backend in order. Raises Unreachable, Refused."""
+    async def look(self) -> Backend:
+        """The backend as it is. Raises Unreachable, Refused."""
         lines = (await self._ask(f"show servers state {self._backend}")).splitlines()
         names = next((line[2:].split() for line in lines if line.startswith("# ")), [])
         if "srv_admin_state" not in names:
@@ -39,10 +46,12 @@ class Runtime:
         rows = [
             dict(zip(names, line.split(), strict=False)) for line in lines if line and line[0].isdigit() and " " in line
         ]
-        slots = [self._slot(row) for row in rows if self._is_slot(row["srv_name"])]
+        servers = [self._slot(row) for row in rows]
+        slots = [server for server in servers if self._is_slot(server.name)]
         if not slots:
             raise Refused(f"the backend {self._backend} has no server-template {self._prefix}")
-        return sorted(slots, key=lambda slot: int(slot.name.removeprefix(self._prefix)))
+        slots.sort(key=lambda slot: int(slot.name.removeprefix(self._prefix)))
+        return Backend(slots, frozenset(server.server for server in servers if not self._is_slot(server.name)))
 
     async def fill(self, slot: str, server: Server) -> None:
         """Send visitors there. Raises Unreachable, Refused."""

@@ -1,6 +1,7 @@
 """Registration: the syncd beside the balancer gives the slots of a backend to peers that serve a page and are ready.
 
-It looks again and again, so that a balancer that was reloaded, and has forgotten all addresses, is filled again.
+It looks again and again, so that a balancer that was reloaded, and has forgotten all addresses, is filled again. A node
+that has a line of its own in HAProxy's configuration gets no slot besides: it would have two shares of the visitors.
 """
 
 import asyncio
@@ -67,8 +68,8 @@ class Registration:
         }
 
     async def _look(self) -> None:
-        self._slots = await self._runtime.slots()
-        offers = self._offers()
+        self._slots, named = await self._runtime.look()
+        offers = {server: offer for server, offer in self._offers().items() if server not in named}
         now = self._clock()
         away = {slot.server for slot in self._slots if slot.filled and slot.server not in offers}
         self._absent = {server: self._absent.get(server, now) for server in away}
@@ -84,7 +85,7 @@ class Registration:
             _log.warning("the balancer has too few slots", left_out=", ".join(join(*item) for item in plan.left_out))
         self._left_out = plan.left_out
         if plan.empty or plan.fill:
-            self._slots = await self._runtime.slots()
+            self._slots, _ = await self._runtime.look()
 
     def _offers(self) -> dict[Server, Offer]:
         """What connected peers offer. One that is in several folders has to be ready in each of them."""

@@ -88,6 +88,21 @@ def test_a_node_that_is_away_for_long_loses_its_slot(cluster: Cluster, tmp_path:
         assert balancer.addresses() == {page.port}, "the last one stays"
 
 
+def test_who_has_a_line_of_its_own_gets_no_slot_besides(cluster: Cluster, tmp_path: Path) -> None:
+    with Site("one") as page, Site("two") as other:
+        servers = [f"server fixed 127.0.0.1:{page.port} check", *TEMPLATE]
+        with Balancer(tmp_path / "haproxy", servers) as balancer:
+            front = node(cluster, "front", [], haproxy=beside(balancer)).start()
+            one = node(cluster, "one", [front], page)
+            fill(one)
+            one.start()
+            node(cluster, "two", [front], other).start()
+            await_condition(lambda: bool(front.peer("one") and front.peer("two")), "they do not connect")
+            balancer.wait("node1", "UP")
+            assert balancer.addresses() == {page.port, other.port}
+            assert (balancer.status("node2"), balancer.status("node3")) == ("MAINT", "MAINT")
+
+
 def test_a_balancer_that_is_gone_stops_nothing(cluster: Cluster, tmp_path: Path) -> None:
     gone = {"socket": str(tmp_path / "none.sock"), "backend": "site", "slots": "node"}
     front = node(cluster, "front", [], haproxy=gone).start()
