@@ -23,17 +23,18 @@ usage() {
 
 # Reads the options that both start scripts take into variables, and refuses what cannot work.
 read_options() {
-    name="" image=site config="" agent="" content="" address="" network=${NETWORK:-} port=8080
+    name="" image=site config="" agent="" balancer="" content="" address="" network=${NETWORK:-} port=8080
     status=64
     while [ $# -gt 0 ]; do
         case $1 in
-            --name | --image | --config | --agent | --content | --address | --network | --port | --db-ssh)
+            --name | --image | --config | --agent | --balancer | --content | --address | --network | --port | --db-ssh)
                 [ $# -ge 2 ] || die "$1 needs a value"
                 case $1 in
                     --name) name=$2 ;;
                     --image) image=$2 ;;
                     --config) config=$2 ;;
                     --agent) agent=$2 ;;
+                    --balancer) balancer=$2 ;;
                     --content) content=$2 ;;
                     --address) address=$2 ;;
                     --network) network=$2 ;;
@@ -66,10 +67,12 @@ start_node() {
         --security-opt no-new-privileges --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE --cap-add FOWNER \
         --cap-add SETUID --cap-add SETGID --cap-add KILL \
         --env ROLE="$role" --env AGENT="$agent" --env DB_SSH="${db_ssh:-}" \
+        --env BALANCER="$balancer" --env SERVICE="$address:$port" \
         --volume "$(realpath "$config"):/config:ro" ${content:+--volume "$(realpath "$content"):/seed:ro"} \
         --publish "$address:$port:8080" --publish "$address:$((port + 306)):8386" --publish "$address:$((port + 305)):8385" \
         ${network:+--network "$network"} \
         --label syncd.role="$role" --label syncd.config="$config" --label syncd.agent="$agent" \
+        --label syncd.balancer="$balancer" \
         --label syncd.content="$content" --label syncd.address="$address" --label syncd.port="$port" \
         --label syncd.network="$network" --label syncd.db-ssh="${db_ssh:-}" --label syncd.image="$image" \
         --label syncd.extra="$(quoted "$@")" "$@" "$image" >/dev/null

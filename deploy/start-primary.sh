@@ -7,6 +7,7 @@
 #   --config DIR        sync.json, its secret, wordpress/ and tunnel/; mounted read-only
 #   --content DIR       the wp-content that this host keeps; mounted read-only, changes come back over the agent
 #   --agent HOST:PORT   the syncd of this host, as the container reaches it
+#   --balancer HOST:PORT  the syncd beside the balancer, which gives this node visitors; without it there is none
 #   --address ADDRESS   of this host on the private network where the balancer is; never a public one
 #   --port PORT         of the site at that address: 8080; PORT + 305 is syncd's health, PORT + 306 its agent-check
 #   --db-ssh USER@HOST  where the SSH tunnel to the database goes; without it there is none

@@ -6,6 +6,7 @@
 #   --name NAME         of the container and of the node
 #   --config DIR        sync.json, its secret, wordpress/ and tunnel/; mounted read-only
 #   --agent HOST:PORT   the syncd of a host that keeps a copy
+#   --balancer HOST:PORT  the syncd beside the balancer, which gives this node visitors; without it there is none
 #   --address ADDRESS   of this host on the private network where the balancer is; never a public one
 #   --port PORT         of the site at that address: 8080; PORT + 305 is syncd's health, PORT + 306 its agent-check
 #   --db-ssh USER@HOST  where the SSH tunnel to the database goes; without it there is none

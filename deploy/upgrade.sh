@@ -20,8 +20,8 @@ inside() { "$engine" exec --user www-data "$name" "$@"; }
 "$engine" inspect --type container "$name" >/dev/null 2>&1 || die "there is no container $name"
 role=$(label role)
 [ -n "$role" ] || die "$name was not started by start-primary.sh or start-secondary.sh"
-config=$(label config) agent=$(label agent) content=$(label content) address=$(label address) port=$(label port)
-network=$(label network) db_ssh=$(label db-ssh) extra=$(label extra)
+config=$(label config) agent=$(label agent) balancer=$(label balancer) content=$(label content)
+address=$(label address) port=$(label port) network=$(label network) db_ssh=$(label db-ssh) extra=$(label extra)
 image=${2:-$(label image)}
 "$engine" image inspect "$image" >/dev/null 2>&1 || die "there is no image $image"
 old=$name-old

@@ -19,7 +19,7 @@ class Balancer:
 
     def __init__(self, place: Path, environment: Mapping[str, str]) -> None:
         self.log = place / "haproxy.log"
-        self.socket = place / "haproxy.sock"
+        self.socket = place / "haproxy/admin.sock"  # in a directory that others are given
         self._process: subprocess.Popen[bytes] | None = None
         certificate = place / "site.pem"
         key, chain = place / "key.pem", place / "chain.pem"
@@ -27,7 +27,8 @@ class Balancer:
         run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", *subject])
         certificate.write_bytes(chain.read_bytes() + key.read_bytes())
         certificate.chmod(0o600)
-        own = {"SITE_CERTIFICATE": str(certificate), "HAPROXY_SOCKET": str(self.socket)}
+        self.socket.parent.mkdir(mode=0o755)
+        own = {"SITE_CERTIFICATE": str(certificate), "HAPROXY_SOCKET": str(self.socket), "HAPROXY_GROUP": "www-data"}
         self.environment = {**os.environ, **environment, **own}
 
     def start(self, name: str = "haproxy.cfg") -> None:

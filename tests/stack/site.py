@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +19,14 @@ from tests.stack.wordpress import log_in
 NAME: Final = "www.example.org"
 URL: Final = f"https://{NAME}"
 ADDRESS: Final = "127.0.0.2"  # of the balancer
-NETWORKS: Final = {"host-a": "10.231.1", "host-b": "10.231.2", "host-c": "10.231.4", "host-db": "10.231.3"}
-HOST_A, HOST_B, HOST_C = (f"{NETWORKS[name]}.1" for name in ("host-a", "host-b", "host-c"))
+NETWORKS: Final = {
+    "host-a": "10.231.1",
+    "host-b": "10.231.2",
+    "host-c": "10.231.4",
+    "host-db": "10.231.3",
+    "balancer": "10.231.5",
+}
+HOST_A, HOST_B, HOST_C, BALANCER = (f"{NETWORKS[name]}.1" for name in ("host-a", "host-b", "host-c", "balancer"))
 DB_SSH: Final = f"tunnel@{NETWORKS['host-db']}.1:2222"
 DB_PASSWORD: Final = "a&/\"'\\$ |b"
 ADMIN_PASSWORD: Final = "Adm1n'pass\"& $x"
@@ -35,7 +42,8 @@ class Site:
         self.engine = Engine(Path(os.environ.get("STACK_ENGINE_DIR", place / "engine")))
         self.times = Times()
         self.admin_password = ADMIN_PASSWORD
-        values = {"SITE": str(self.site), "HOST_A": HOST_A, "HOST_B": HOST_B, "AGENT": f"{HOST_A}:55555"}
+        hosts = {"HOST_A": HOST_A, "HOST_B": HOST_B, "HOST_C": HOST_C, "BALANCER": BALANCER}
+        values = {"SITE": str(self.site), "AGENT": f"{HOST_A}:55555", **hosts}
         addresses = {"SITE_NAME": NAME, "SITE_ADDRESS": ADDRESS, "STATS_ADDRESS": ADDRESS}
         servers = {"PRIMARY": HOST_A, "SECONDARY": HOST_B}
         self.site.mkdir(parents=True)
@@ -97,30 +105,14 @@ class Site:
             return False
 
     def script(
-        self,
-        name: str,
-        node: str,
-        address: str,
-        network: str,
-        *,
-        agent: str = "",
-        content: bool = False,
-        config: str = "",
-    ) -> str:
-        """What one of the start scripts prints. Raises CommandFailed."""
-        command = [str(REPOSITORY / "deploy" / name), "--name", node, "--config", config or f"{self.site}/config"]
-        command += [
-            "--agent",
-            agent or f"{HOST_A}:55555",
-            "--address",
-            address,
-            "--network",
-            network,
-            "--db-ssh",
-            DB_SSH,
-        ]
-        if content:
-            command += ["--content", f"{self.site}/wp-content"]
+        self, name: str, node: str, address: str, network: str, *, agent: str = "", content: bool = False,
+        config: str = "", more: Sequence[str] = (),
+    ) -> str:  # fmt: skip
+        """What one of the start scripts prints. more: further options. Raises CommandFailed."""
+        where = ["--agent", agent or f"{HOST_A}:55555", "--address", address, "--network", network, "--db-ssh", DB_SSH]
+        what = ["--name", node, "--config", config or f"{self.site}/config"]
+        seed = ["--content", f"{self.site}/wp-content"] if content else []
+        command = [str(REPOSITORY / "deploy" / name), *what, *where, *seed, *more]
         return run(command, env=self.engine.environment)
 
     def own(self, path: Path) -> None:

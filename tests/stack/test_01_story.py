@@ -190,6 +190,11 @@ def test_a_plugin_is_installed_and_updated(site: Site, editor: Browser) -> None:
     assert "<!-- probe 2.0 20 -->" in site.browser().get("/").text  # it stayed active
 
 
+def test_what_an_operator_looks_at(site: Site) -> None:
+    until(lambda: site.in_sync("site-b"), "the secondary has all", 30)
+    assert '"state": "in-sync"' in site.walk("look")
+
+
 def answers(browser: Browser, status: int) -> bool:
     """Whether the front page is answered with that status."""
     try:
@@ -201,7 +206,3 @@ def answers(browser: Browser, status: int) -> bool:
 def processes(site: Site, node: str) -> str:
     """All processes of a container, with the names of their users."""
     return site.inside(node, "ps", "-eo", "user:16,args")
-
-
-def test_what_an_operator_looks_at(site: Site) -> None:
-    assert '"state": "in-sync"' in site.walk("look")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.engine import CommandFailed, run
+from tests.stack.engine import CommandFailed
 from tests.stack.site import CONTENT, HOST_C, Site
 from tests.stack.waiting import until
 from tests.stack.walk import REPOSITORY
@@ -98,7 +98,9 @@ def test_a_database_that_is_down(site: Site, config: Path) -> None:
         until(lambda: lines(site, "tunnel: no way"), "so does the log", 60, 0.2)
         until(lambda: not site.balancer.up("primary"), "the balancer sends nobody there", 60, 0.2)
         assert site.browser().get("/").status == 503
-        assert site.in_sync(NODE)
+        written = site.on_host("uploads/meanwhile.txt")
+        written.write_text("x")
+        until(lambda: site.has(NODE, "uploads/meanwhile.txt"), "files are synced meanwhile", 30)
     finally:
         site.docker("start", "db")
     until(lambda: site.shows(HOST_C) and site.browser().get("/").good, "it is back by itself", 60, 0.2)
@@ -116,20 +118,12 @@ def test_files_of_somebody_else(site: Site, config: Path) -> None:
 
 def test_a_full_disk(site: Site, config: Path) -> None:
     """Less room than the site needs: what does not fit is named, and the page stays closed."""
-    command = ["--name", NODE, "--config", str(config), "--agent", site.walk.environment["AGENT"]]
-    command += [
-        "--address",
-        HOST_C,
-        "--network",
-        "host-c",
-        "--",
-        "--tmpfs",
-        f"{CONTENT}:size=2m,uid=33,gid=33,mode=0755",
-    ]
-    run([str(REPOSITORY / "deploy/start-secondary.sh"), *command], env=site.engine.environment)
-    until(lambda: "o space left" in site.troubles(NODE), "the status says so", 90, 0.5)
+    small = ("--", "--tmpfs", f"{CONTENT}:size=2m,uid=33,gid=33,mode=0755")
+    site.script("start-secondary.sh", NODE, HOST_C, "host-c", config=str(config), more=small)
+    until(lambda: "nothing is fetched until there is room" in site.troubles(NODE), "the status says so", 60)
     assert status_of_page(site) == 503
     assert not site.status(NODE)["folders"][0]["classes"][0]["ready"]
+    assert len(lines(site, "room is short")) == 1
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,9 @@ def test_eight_lines_are_added_to_an_apache_image(site: Site) -> None:
         == browser.get(style).body
     )
     assert browser.get("/wp-content/.syncd/marker").status == 404
-    users = site.inside("site-apache", "sh", "-c", "stat -c %U $(grep -lsx syncd /proc/[0-9]*/comm)").split()
-    assert set(users) == {"www-data"}
+    of_syncd = "for it in $(grep -lsx syncd /proc/[0-9]*/comm); do grep Uid: ${it%comm}status; done"
+    users = site.inside("site-apache", "sh", "-c", of_syncd)
+    assert {line.split()[1] for line in users.splitlines()} == {"33"}, "syncd is www-data"
     site.docker("stop", "--time", "60", "site-apache")
     assert site.docker("inspect", "-f", "{{.State.ExitCode}}", "site-apache").strip() == "0", site.logs("site-apache")
     site.docker("rm", "site-apache")
