@@ -84,7 +84,7 @@ class Fetcher:
         self._timer: asyncio.TimerHandle | None = None  # for when the scheduler has to be asked though nothing happens
         self._load_due, self._ending = True, False
         self._landed = asyncio.Event()  # nothing is on its way any more, or something less
-        self._peers: set[Session] = set()  # that may be asked
+        self._peers: dict[Session, None] = {}  # that may be asked
         self._keeping, self._rests = Keeping(self._wake.set), Rests(self._wake.set)
         self._deposits: list[Deposit] = []
         self._spare: dict[bytes, bytes] = {}  # small contents that came along and that nothing in the tree needs
@@ -102,7 +102,7 @@ class Fetcher:
     def join(self, session: Session) -> None:
         """A peer that may be asked."""
         self.scheduler.join(session)
-        self._peers.add(session)
+        self._peers[session] = None
         self._keeping.rouse()
         self._keeping.due = True
         self._load_due |= self.trouble.wake()
@@ -112,7 +112,7 @@ class Fetcher:
         """The session is over."""
         self.scheduler.leave(session)
         self._landed.set()
-        self._peers.discard(session)
+        self._peers.pop(session, None)
         self._wake.set()
 
     def refresh(self, session: Session) -> None:
@@ -479,7 +479,7 @@ class Fetcher:
                 self._held.pop(job.action.key, None)
                 if result.outcome is Outcome.STOCKED:
                     self._gathering.stocked(job.action.key)
-                elif self.trouble.settle(job.action, result):
+                elif self.trouble.settle(job.action, result) or (result.touched and not self._ledger.replica.fresh):
                     strange.append(result.path)
             self._on_report(report)
             if strange:

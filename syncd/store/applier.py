@@ -66,7 +66,11 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a job. disk: what is there now if DONE. made: directories that had to be made above it."""
+    """What became of a job. disk: what was placed if DONE. made: directories that had to be made above it.
+
+    touched: somebody has changed it since. That should be looked at, but not while the index is fresh, when nothing
+    counts as an edit.
+    """
 
     path: bytes
     outcome: Outcome
@@ -74,6 +78,7 @@ class Result(NamedTuple):
     problem: Problem | None
     archived: list[ArchivedItem]
     made: list[Observation]
+    touched: bool = False
 
 
 class UnitResult(NamedTuple):
@@ -249,7 +254,7 @@ class Applier:
         else:
             if temp is not None and temp.staged is not None:
                 temp.staged.close()
-            return Result(path, Outcome.DONE, disk, None, archived, changes.made)
+            return Result(path, Outcome.DONE, disk, None, archived, changes.made, changes.touched)
         if temp is not None:
             self._temps.drop(temp)
         return result

@@ -1,19 +1,20 @@
 """Single changes to the tree: what is at one path is made, replaced, adjusted or removed, if it is as last seen."""
 
+import contextlib
 import errno
 import os
 from typing import Final
 
 from protocol.edit import Entry
 from protocol.paths import ancestors
-from protocol.record import LINK_MODE, PERMISSIONS, Kind
+from protocol.record import PERMISSIONS, Kind
 from syncd.core.events import Action, Observation
 from syncd.core.index import Disk
 from syncd.store import syscalls
 from syncd.store.archive import Archive, ArchivedItem
 from syncd.store.capabilities import Capabilities
 from syncd.store.directories import Directories
-from syncd.store.look import OPEN_FILE, clamp, directory_disk, is_still, kind_of
+from syncd.store.look import OPEN_FILE, as_placed, clamp, directory_disk, is_as_made, is_still
 from syncd.store.moves import lstat
 from syncd.store.parents import LocalPolicy, Parents
 from syncd.store.placing import Differs, Placer
@@ -24,7 +25,10 @@ _OPEN_ANY: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Changes:
-    """Changes the tree of one folder. made: directories that the last action needed above its path."""
+    """Changes the tree of one folder. made: directories that the last action needed above its path.
+
+    touched: whether somebody changed what the last action had placed before it could be looked at.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Changes:
         capabilities: Capabilities,
     ) -> None:
         self.made: list[Observation] = []
+        self.touched = False
         self._directories = directories
         self._archive = archive
         self._temps = temps
@@ -49,7 +54,7 @@ class Changes:
 
         Returns what is there then, and what was displaced. A temp that did not become live is the caller's to drop.
         """
-        self.made = []
+        self.made, self.touched = [], False
         path, expect, want = action.path, action.expect, action.want
         if want is None:
             return None, self._remove(path, expect)
@@ -91,21 +96,19 @@ class Changes:
             self._make_parents(path)
             fd, name = self._parents.enter(path)
         self._parents.give(temp, path, None)
+        made = lstat(temp.fd, temp.name)
         self._placer.create(temp, fd, name)
-        return self._placed(fd, name, want)
+        return self._placed(fd, name, want, made)
 
     def _replace(self, path: bytes, expect: Disk, want: Entry, temp: Temp) -> tuple[Disk, list[ArchivedItem]]:
         fd, name = self._enter_present(path)
         status = self._present(fd, name, expect)
         self._parents.give(temp, path, status)
+        made = lstat(temp.fd, temp.name)
         archived = self._placer.replace(temp, fd, name, expect, path)
-        try:
-            return self._placed(fd, name, want), archived
-        except (Differs, OSError):
-            raise Differs(archived) from None
-        finally:
-            if expect.entry.kind is Kind.DIR:
-                self._parents.removed(path)
+        if expect.entry.kind is Kind.DIR:
+            self._parents.removed(path)
+        return self._placed(fd, name, want, made), archived
 
     def _remove(self, path: bytes, expect: Disk | None) -> list[ArchivedItem]:
         if expect is None:
@@ -128,7 +131,7 @@ class Changes:
         """Give a file with the right content another mode or mtime.
 
         A write of the same size in the instant between the last look and the setting of the mtime does not show in
-        the result. The watcher tells of it; so does a scan within YOUNG.
+        the result. The watcher tells of it (Cause.WRITTEN); so does a scan within YOUNG.
         """
         parent, name = self._enter_present(path)
         fd = _open_any(parent, name)
@@ -138,7 +141,7 @@ class Changes:
                 raise Differs
             mode, mtime = self._policy.file(want.mode), self._capabilities.stored_mtime(want.mtime)
             if (status.st_mode & PERMISSIONS, clamp(status.st_mtime_ns)) == (mode, mtime):
-                return _file_disk(status, want)
+                return as_placed(status, want)
             if status.st_nlink > 1:
                 return self._adjust_copy(path, fd, expect, want)
             if status.st_mode & PERMISSIONS != mode:
@@ -152,7 +155,7 @@ class Changes:
             os.close(fd)
         if clamp(status.st_mtime_ns) != mtime or status.st_size != want.size:
             raise Differs
-        return _file_disk(status, want)
+        return as_placed(status, want)
 
     def _adjust_copy(self, path: bytes, fd: int, expect: Disk, want: Entry) -> Disk:
         """The inode has other names, maybe outside the folder, which are not to be touched: a copy takes its place."""
@@ -175,9 +178,9 @@ class Changes:
             if not is_still(os.fstat(link), expect):
                 raise Differs
             syscalls.set_mtime(link, want.mtime, self._temps.now)
+            return as_placed(os.fstat(link), want)
         finally:
             os.close(link)
-        return self._placed(fd, name, want)
 
     # ---- directories
 
@@ -225,26 +228,18 @@ class Changes:
             raise Differs
         return status
 
-    def _placed(self, fd: int, name: bytes, want: Entry) -> Disk:
-        """What the index is to know of what was just placed. Another size or mtime is somebody's next edit."""
-        status = lstat(fd, name)
-        mtime = clamp(status.st_mtime_ns)
-        if kind_of(status) is not want.kind:
-            raise Differs
-        if want.kind is Kind.LINK:
-            entry = want._replace(mode=LINK_MODE, mtime=mtime)
-            return Disk(entry, status.st_ino, clamp(status.st_ctime_ns))
-        is_ours = mtime == want.mtime or mtime == self._capabilities.stored_mtime(want.mtime)
-        if status.st_size != want.size or not is_ours:
-            raise Differs
-        return _file_disk(status, want)
+    def _placed(self, fd: int, name: bytes, want: Entry, made: os.stat_result) -> Disk:
+        """What the index is to know of what was just placed. made: what it was before it got its name.
 
-
-def _file_disk(status: os.stat_result, want: Entry) -> Disk:
-    entry = Entry(
-        Kind.FILE, want.content, want.size, status.st_mode & PERMISSIONS, clamp(status.st_mtime_ns), b""
-    )  # fmt: skip
-    return Disk(entry, status.st_ino, clamp(status.st_ctime_ns))
+        Whatever is different by now is somebody's edit of it, or its removal. Only if what was placed is what the index
+        knows does a look find that: compared with what was there before, it would seem to be an edit of that.
+        """
+        with contextlib.suppress(OSError):
+            status = lstat(fd, name)
+            if is_as_made(status, made, self._capabilities.stored_mtime(want.mtime)):
+                return as_placed(status, want)
+        self.touched = True
+        return as_placed(made, want)
 
 
 def _open_any(fd: int, name: bytes) -> int:

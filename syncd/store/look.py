@@ -89,6 +89,28 @@ def differs(stat: Stat, seen: Disk | None) -> bool:
     )
 
 
+def is_as_made(status: os.stat_result, made: os.stat_result, stored_mtime: int) -> bool:
+    """Whether nobody has changed an entry since it was made, but for its place.
+
+    stored_mtime: what its mtime becomes when the cache forgets it, ns.
+    """
+    if (status.st_ino, status.st_mode) != (made.st_ino, made.st_mode):
+        return False
+    if kind_of(made) is Kind.DIR:
+        return True
+    is_same_time = status.st_mtime_ns == made.st_mtime_ns or clamp(status.st_mtime_ns) == stored_mtime
+    return is_same_time and status.st_size == made.st_size
+
+
+def as_placed(status: os.stat_result, want: Entry) -> Disk:
+    """What the index keeps of what was made for `want` and looks like that."""
+    mode, mtime = status.st_mode & PERMISSIONS, clamp(status.st_mtime_ns)
+    if want.kind is Kind.DIR:
+        return directory_disk(mode, status.st_ino)
+    entry = want._replace(mode=LINK_MODE if want.kind is Kind.LINK else mode, mtime=mtime)
+    return Disk(entry, status.st_ino, clamp(status.st_ctime_ns))
+
+
 def is_still(status: os.stat_result, seen: Disk) -> bool:
     """Whether an entry is exactly what the index last saw: kind, and for FILE and LINK inode, size and both times."""
     return is_moved(status, seen) and (seen.entry.kind is Kind.DIR or clamp(status.st_ctime_ns) == seen.ctime)

@@ -143,12 +143,10 @@ class Planter:
             self._drop(top)
             return []
         if top.records[0].kind is Kind.FILE:
-            try:
-                status = lstat(fd, name)
-            except OSError:
-                return []
-            # The rename gave it another ctime. Whatever else is different is somebody's edit, which a look will find.
-            top.disks[0] = top.disks[0]._replace(ctime=clamp(status.st_ctime_ns))
+            # The rename gave it another ctime. Whatever else is different is somebody's edit, which a look will find;
+            # so is that it is gone again.
+            with contextlib.suppress(OSError):
+                top.disks[0] = top.disks[0]._replace(ctime=clamp(lstat(fd, name).st_ctime_ns))
         return list(zip(top.records, top.disks, strict=True))
 
     def _drop(self, top: _Top) -> None:

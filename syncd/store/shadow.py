@@ -17,6 +17,7 @@ from syncd.store import syscalls
 from syncd.store.copies import copy_contents
 from syncd.store.directories import Directories
 from syncd.store.look import OPEN_FILE, is_still, kind_of
+from syncd.store.moves import lstat
 from syncd.store.parents import LocalPolicy, Parents
 from syncd.store.placing import Differs
 from syncd.store.staging import Staging
@@ -38,11 +39,15 @@ class Missing(Exception):
 
 
 class Shadow(NamedTuple):
-    """One in staging. shared: paths whose inodes have a live name too. contents: taken from those kept in staging."""
+    """One in staging. shared: paths whose inodes have a live name too. contents: taken from those kept in staging.
+
+    made: all others, as they are when they are finished.
+    """
 
     name: bytes
     shared: set[bytes]
     contents: set[bytes]
+    made: dict[bytes, os.stat_result]
 
 
 class _Level(NamedTuple):
@@ -92,7 +97,7 @@ class ShadowBuilder:
 
         If it raises, the names of live inodes in it are gone again; `shared` of the plan's paths may have a new ctime.
         """
-        shadow = Shadow(self._staging.fresh_name(), set(), set())
+        shadow = Shadow(self._staging.fresh_name(), set(), set(), {})
         try:
             _Building(self, shadow, plan, live, others).run()
             self._temps.sync([])
@@ -202,6 +207,7 @@ class _Building:
         level = self._levels.pop()
         try:
             os.fchmod(level.fd, level.mode)
+            self._shadow.made[level.path] = os.fstat(level.fd)
         finally:
             os.close(level.fd)
 
@@ -267,6 +273,9 @@ class _Building:
         self._own(name, replaced)
 
     def _own(self, name: bytes, replaced: os.stat_result | None) -> None:
-        owner = self._parents.owner_within(self._levels[-1].status, replaced)
+        """The last thing that is done to a file or link."""
+        level = self._levels[-1]
+        owner = self._parents.owner_within(level.status, replaced)
         if owner is not None:
-            os.chown(name, *owner, dir_fd=self._levels[-1].fd, follow_symlinks=False)
+            os.chown(name, *owner, dir_fd=level.fd, follow_symlinks=False)
+        self._shadow.made[level.path + b"/" + name] = lstat(level.fd, name)

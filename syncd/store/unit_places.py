@@ -2,21 +2,20 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.edit import Entry
-from protocol.record import LINK_MODE, PERMISSIONS, Kind
+from protocol.record import Kind
 from syncd.core.events import Observation
-from syncd.core.index import Disk
 from syncd.core.unit_plan import Turn, UnitPlan
 from syncd.store import syscalls
 from syncd.store.archive import Archive
 from syncd.store.capabilities import Capabilities
 from syncd.store.directories import Directories
 from syncd.store.displaced import Displaced, Displacements
-from syncd.store.look import clamp, directory_disk, kind_of
+from syncd.store.look import as_placed, clamp, is_as_made, kind_of
 from syncd.store.moves import exchange, lstat, move_to_free_name
 from syncd.store.parents import LocalPolicy, Parents
 from syncd.store.placing import Differs
@@ -78,17 +77,18 @@ class UnitPlaces:
         live = self._look(fd, name, plan)
         others = check_live(plan, live, self._takes_part)
         displaced: Displaced | None
+        made: Mapping[bytes, os.stat_result] = {}
         if plan.turn is Turn.GONE:
             if others:
                 raise CannotBeOne("something in it stays")
             displaced = self._take_away(plan, live)
         else:
-            displaced = self._show(plan, live, others, placed)
+            displaced, made = self._show(plan, live, others, placed)
         self._renames.note(plan.unit.rpartition(b"/")[0], displaced is not None)
         placed.displaced = displaced
         edited = self._edits(displaced) if displaced is not None else set()
         rewatch([part.path for part in plan.parts if part.want is not None and part.want.kind is Kind.DIR])
-        self._look_again(plan, placed, edited, displaced)
+        self._look_again(plan, placed, edited, made)
 
     def _look(self, fd: int, name: bytes, plan: UnitPlan) -> Listing:
         try:
@@ -100,7 +100,10 @@ class UnitPlaces:
 
     # ---- the step
 
-    def _show(self, plan: UnitPlan, live: Listing, others: set[bytes], placed: Placed) -> Displaced | None:
+    def _show(
+        self, plan: UnitPlan, live: Listing, others: set[bytes], placed: Placed
+    ) -> tuple[Displaced | None, Mapping[bytes, os.stat_result]]:
+        """What was displaced, and what was made anew in the unit."""
         top = live.get(plan.unit)
         if top is not None and (not self._capabilities.exchange or self._immovable.get(plan.unit) == top.st_ino):
             raise CannotBeOne("the file system does not exchange it")
@@ -126,7 +129,7 @@ class UnitPlaces:
             self._builder.drop(shadow)
             raise
         self._staging.unstock(shadow.contents)
-        return self._displaced(plan, slot, live, shadow.shared, others) if slot else None
+        return self._displaced(plan, slot, live, shadow.shared, others) if slot else None, shadow.made
 
     def _exchange(self, shadow: Shadow, fd: int, name: bytes, live: os.stat_result) -> bytes:
         """Through the archive, so that what comes out of the tree is there in the same instant, whatever happens."""
@@ -190,34 +193,37 @@ class UnitPlaces:
 
     # ---- what the index is to know
 
-    def _look_again(self, plan: UnitPlan, placed: Placed, edited: set[bytes], displaced: Displaced | None) -> None:
+    def _look_again(
+        self, plan: UnitPlan, placed: Placed, edited: set[bytes], made: Mapping[bytes, os.stat_result]
+    ) -> None:
+        """Whatever was done since to what was made is done to what was placed, as in Changes."""
         self._directories.forget(b"")
         placed.edited = bool(edited)
-        for part in plan.parts:
-            if part.path in edited:
+        for path, _, want, _ in plan.parts:
+            if path in edited:
                 continue
-            disk = self._disk(part.path, part.want)
-            if disk is not None or part.want is None:
-                placed.observations.append(Observation(part.path, disk))
-            else:
-                placed.edited = True
+            if want is None:
+                placed.observations.append(Observation(path, None))
+                continue
+            status, was = self._status(path), made.get(path)
+            stored = self._capabilities.stored_mtime(want.mtime)
+            if status is not None and (_is(status, want, stored) if was is None else is_as_made(status, was, stored)):
+                placed.observations.append(Observation(path, as_placed(status, want)))
+                continue
+            placed.edited = True
+            if was is not None:
+                placed.observations.append(Observation(path, as_placed(was, want)))
 
-    def _disk(self, path: bytes, want: Entry | None) -> Disk | None:
-        """What is there, if that is what was wanted."""
-        if want is None:
-            return None
+    def _status(self, path: bytes) -> os.stat_result | None:
         try:
-            fd, name = self._directories.parent(path)
-            status = lstat(fd, name)
+            return lstat(*self._directories.parent(path))
         except OSError:
             return None
-        if kind_of(status) is not want.kind:
-            return None
-        if want.kind is Kind.DIR:
-            return directory_disk(status.st_mode & PERMISSIONS, status.st_ino)
-        mtime, ctime = clamp(status.st_mtime_ns), clamp(status.st_ctime_ns)
-        is_ours = mtime == want.mtime or mtime == self._capabilities.stored_mtime(want.mtime)
-        if not is_ours or (want.kind is Kind.FILE and status.st_size != want.size):
-            return None
-        mode = LINK_MODE if want.kind is Kind.LINK else status.st_mode & PERMISSIONS
-        return Disk(want._replace(mode=mode, mtime=mtime), status.st_ino, ctime)
+
+
+def _is(status: os.stat_result, want: Entry, stored_mtime: int) -> bool:
+    """Whether something has the kind, size and time of what is wanted."""
+    if kind_of(status) is not want.kind:
+        return False
+    is_timely = clamp(status.st_mtime_ns) in (want.mtime, stored_mtime)
+    return want.kind is Kind.DIR or (is_timely and (want.kind is Kind.LINK or status.st_size == want.size))

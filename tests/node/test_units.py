@@ -111,14 +111,17 @@ def shipped(inside: Inside) -> bool:
     return not whole and not list(base.glob("**/staging/*"))
 
 
-def on_exchange(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    """Have something happen in the last instant before the next exchange."""
+def on_exchange(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], *, after: bool = False) -> None:
+    """Have something happen in the last instant before the next exchange, or in the first one after it."""
     real, pending = unit_places.exchange, [act]
 
     def exchange(*arguments: object) -> None:
-        while pending:
-            pending.pop()()
+        acts = [pending.pop()] if pending else []
+        for act in () if after else acts:
+            act()
         real(*arguments)  # type: ignore[arg-type]
+        for act in acts if after else ():
+            act()
 
     monkeypatch.setattr(unit_places, "exchange", exchange)
 
@@ -215,6 +218,43 @@ async def test_an_edit_in_the_instant_of_the_exchange_is_kept(
         else:
             assert (one.tree / PLUGIN / name).read_text() == "edited"
         assert (one.tree / PLUGIN / "inc/3.php").read_text() == "2"
+
+
+@pytest.mark.parametrize("what", ["replaced", "in place", "removed", "mode"])
+async def test_what_is_done_right_after_the_exchange_is_done_to_the_new_unit(
+    pair: tuple[Inside, Inside], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It is no conflict with it, and what was removed does not come back."""
+    one, two = pair
+    write(one, 1)
+    file = two.tree / PLUGIN / "foo.php"
+
+    def edit() -> None:
+        assert file.read_text() == "2"
+        if what == "replaced":
+            (two.tree.parent / "fresh").write_text("edited")
+            (two.tree.parent / "fresh").rename(file)
+        elif what == "in place":
+            file.write_text("edited")
+        elif what == "removed":
+            file.unlink()
+        else:
+            file.chmod(0o600)
+
+    async with running(one, two):
+        await two.join(one)
+        await agree(one, two)
+        on_exchange(monkeypatch, edit, after=True)
+        write(one, 2)
+        await agree(one, two)
+        here = one.tree / PLUGIN / "foo.php"
+        if what == "removed":
+            assert not here.exists()
+        elif what == "mode":
+            assert (here.read_text(), here.stat().st_mode & 0o777) == ("2", 0o600)
+        else:
+            assert here.read_text() == "edited"
+        assert one.folder.standing.facts.totals.conflicts == 0
 
 
 async def test_ignored_entries_stay(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.store.trees import (
     SOME_TIME,
     Folder,
     file_entry,
+    link_entry,
 )
 
 # ---- somebody acts in the same instant
@@ -116,15 +117,40 @@ def test_a_removal_between_the_two_exchanges_back(folder: Folder, exchanges: Ins
     check_quiet(folder)
 
 
-def test_an_edit_right_after_the_exchange_is_seen(folder: Folder, exchanges: Instant) -> None:
-    folder.write(b"d/f", b"old")
-    seen = folder.seen(b"d/f")
-    exchanges.after[1] = lambda: edit_in_place(folder)
+def change_mode(folder: Folder) -> None:
+    os.chmod(folder.at(b"d/f"), 0o600)
+
+
+@pytest.mark.parametrize("change", [*CHANGES[:7], change_mode])
+@pytest.mark.parametrize("present", [False, True])
+def test_what_somebody_does_right_after_placing_is_done_to_what_was_placed(
+    folder: Folder, present: bool, change: Callable[[Folder], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the index has to know it as placed: against what was there before, an edit would be a conflict with the new
+    content, and a removal nothing at all.
+    """
+    folder.write(b"d/f", b"old") if present else os.mkdir(folder.at(b"d"))
+    seen = folder.seen(b"d/f") if present else None
+    steps = Instant(monkeypatch, syscalls, "rename", lambda *a: a[3] == b"f")
+    steps.after[1] = lambda: change(folder)
     result = folder.apply_one(b"d/f", seen, file_entry(b"new"), b"new")
-    assert result.outcome is Outcome.DIFFERS
-    assert folder.read(b"d/f") == b"edit"
-    assert folder.archived() == {b"old"}
-    assert len(result.archived) == 1
+    assert (result.outcome, len(result.archived)) == (Outcome.DONE, present)
+    assert result.disk is not None
+    assert result.disk.entry == file_entry(b"new")
+    assert folder.archived() == ({b"old"} if present else set())
+    if change is not edit_with_old_times:  # it shows in nothing but the events of it
+        assert result.touched
+        assert folder.compare({b"d/f": result.disk, b"d": folder.seen(b"d")})
+    check_quiet(folder)
+
+
+def test_a_link_that_goes_right_after_placing(folder: Folder, exchanges: Instant) -> None:
+    folder.write(b"d/f", b"old")
+    exchanges.after[1] = lambda: vanish(folder)
+    result = folder.apply_one(b"d/f", folder.seen(b"d/f"), link_entry(b"target"))
+    assert (result.outcome, result.touched) == (Outcome.DONE, True)
+    assert result.disk is not None
+    assert result.disk.entry == link_entry(b"target")
 
 
 @pytest.mark.parametrize("refilled", [False, True])

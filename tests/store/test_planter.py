@@ -76,6 +76,19 @@ def test_files_of_a_directory_that_is_moved_away_do_not_count(folder: Folder, mo
     assert os.listdir(folder.at(b"was")) == [b"f"]
 
 
+def test_a_file_that_is_removed_at_once_was_placed(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would come back."""
+    move = syscalls.rename
+
+    def vanish(*args: object) -> None:
+        move(*args)
+        os.unlink(folder.at(b"z"))
+
+    monkeypatch.setattr(syscalls, "rename", vanish)
+    placed = disks(folder.applier.plant(records({b"z": file_entry(b"one")}), CONTENTS))
+    assert [disk.entry for disk in placed.values()] == [file_entry(b"one")]
+
+
 @pytest.mark.parametrize("call", ["open", "write", "mkdir", "utime", "fstat"])
 def test_nothing_is_left_of_what_fails(folder: Folder, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     real, calls = getattr(os, call), []
