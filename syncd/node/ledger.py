@@ -243,17 +243,17 @@ class Ledger(Steady):
                 on_directory(item.path)
             yield item
 
-    def observe(self, paths: Iterable[bytes]) -> Report:
+    def observe(self, paths: Iterable[bytes], written: Collection[bytes] = ()) -> Report:
         """Look at single paths; of a directory that is new or gone, at everything below it too.
 
-        What lies in a unit is not looked at by itself.
+        What lies in a unit is not looked at by itself. written: see `observe_one`.
         """
         units: set[bytes] = set()
-        findings, wanted = self.look_at([path for path in paths if not self._is_part(path, units)])
+        findings, wanted = self.look_at([path for path in paths if not self._is_part(path, units)], written)
         findings.report.units |= units
         return self._publish(findings, wanted)
 
-    def look_at(self, paths: Iterable[bytes]) -> tuple[Findings, int]:
+    def look_at(self, paths: Iterable[bytes], written: Collection[bytes] = ()) -> tuple[Findings, int]:
         """Look at single paths, as `observe`, and publish nothing. Returns also how many these are."""
         findings = self.findings()
         wanted = sorted(set(paths), key=to_key)
@@ -261,7 +261,7 @@ class Ledger(Steady):
         self.observe_above(above.difference(wanted), findings)
         rows = self.rows(wanted)
         for path in wanted:
-            self.observe_one(path, rows.get(to_key(path)), findings)
+            self.observe_one(path, rows.get(to_key(path)), findings, path in written)
         return findings, len(wanted)
 
     def rehash(self, paths: Iterable[bytes]) -> Report:
@@ -289,8 +289,11 @@ class Ledger(Steady):
                 if isinstance(stat, Stat) and stat.kind == Kind.DIR:
                     findings.examine(stat)
 
-    def observe_one(self, path: bytes, row: Row | None, findings: Findings) -> None:
-        """Look at a single path, of which the index has `row`."""
+    def observe_one(self, path: bytes, row: Row | None, findings: Findings, written: bool = False) -> None:
+        """Look at a single path, of which the index has `row`. written: a file is hashed though its times are the same.
+
+        We write to no file that is live, so it was somebody else; in the clock step of our placing it, perhaps.
+        """
         seen = row.disk if row is not None else None
         was_directory = seen is not None and seen.entry.kind == Kind.DIR
         stat = self.tree.scanner.stat_one(path)
@@ -310,7 +313,7 @@ class Ledger(Steady):
             else:
                 findings.missing(path)
             return
-        if self.tree.scanner.differs(stat, seen):
+        if self.tree.scanner.differs(stat, seen) or written:
             findings.examine(stat)
         if stat.kind == Kind.DIR and not was_directory:
             for item in self.tree.scanner.walk(path):

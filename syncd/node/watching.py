@@ -65,6 +65,7 @@ class Watching:
         self._settle = Settle()
         self._settling = Settle(unit_rules.QUIET, unit_rules.LONGEST)  # units
         self._unsettled: dict[bytes, float] = {}  # units, and since when they change
+        self._written: set[bytes] = set()  # noted files that are hashed whatever their times say
         self._grown: set[bytes] = set()  # directories that appeared in units
         self._noted = asyncio.Event()
         self._rounds = 0  # of looking at what was noted
@@ -248,11 +249,14 @@ class Watching:
             await self._wait_until_due()
             self._looking = True
             if self._settle.overflowed:
+                self._written.clear()  # of paths that were left out; the scan hashes what is young
                 self._scan_wanted.set()
             paths = self._settle.due(self._loop.time())
+            written = self._written.intersection(paths)
+            self._written -= written
             for first in range(0, len(paths), OBSERVE_PATHS):
-                report = await self._hands.run(self._ledger.observe, paths[first : first + OBSERVE_PATHS])
-                self._tell(report)
+                part = paths[first : first + OBSERVE_PATHS]
+                self._tell(await self._hands.run(self._ledger.observe, part, written))
             again = self._unlisted.intersection(paths)
             self._unlisted -= again
             subtrees, self._subtrees = self._subtrees | again, set()
@@ -376,6 +380,8 @@ class Watching:
             self._watcher.add(event.path)
             self._subtrees.add(event.path)
         self._settle.note(event.path, event.cause in _URGENT, self._loop.time())
+        if event.written:
+            self._written.add(event.path)
 
 
 def _tops(paths: set[bytes]) -> list[bytes]:

@@ -31,11 +31,16 @@ _DEPARTURES = frozenset({Cause.MOVED_OUT, Cause.REMOVED})
 
 
 class WatchEvent(NamedTuple):
-    """path: below the root, b"" for the root itself. directory: whether a directory is, or was, at the path."""
+    """path: below the root, b"" for the root itself. directory: whether a directory is, or was, at the path.
+
+    written: whether bytes were written to the file, which its times need not show: a write within the clock step in
+    which the file was looked at leaves them as they are.
+    """
 
     path: bytes
     cause: Cause
     directory: bool
+    written: bool = False
 
 
 class Watcher(Protocol):
@@ -85,6 +90,11 @@ class Merged:
         self._arrivals: dict[bytes, WatchEvent] = {}
         self._changes: dict[bytes, WatchEvent] = {}
         self._notices: dict[Cause, WatchEvent] = {}
+        self._written: set[bytes] = set()
+
+    def write(self, path: bytes) -> None:
+        """Bytes were written to the file."""
+        self._written.add(path)
 
     def note(self, path: bytes, cause: Cause, directory: bool) -> None:
         """Something happened."""
@@ -104,13 +114,17 @@ class Merged:
         self._departures.clear()
         self._arrivals.clear()
         self._changes.clear()
+        self._written.clear()
         self.notice(Cause.OVERFLOW)
 
     def events(self) -> list[WatchEvent]:
         """All of it: a change says nothing more where something left or came."""
         told = self._departures.keys() | self._arrivals.keys()
         changes: Iterable[WatchEvent] = (event for path, event in self._changes.items() if path not in told)
-        return [*self._notices.values(), *self._departures.values(), *self._arrivals.values(), *changes]
+        events = [*self._notices.values(), *self._departures.values(), *self._arrivals.values(), *changes]
+        if not self._written:
+            return events
+        return [event._replace(written=True) if event.path in self._written else event for event in events]
 
     def __len__(self) -> int:
         return len(self._notices) + len(self._departures) + len(self._arrivals) + len(self._changes)

@@ -21,6 +21,7 @@ READ_BYTES: Final = 65_536  # of events taken at once, some 2000: bounds how lon
 REMOVED_PER_READ: Final = 1_024  # each removed watch costs a place in the queue, which must not overflow from that
 
 _ISDIR: Final = int(flags.ISDIR)
+_MODIFY: Final = int(flags.MODIFY)
 _SELF: Final = int(flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.Q_OVERFLOW)
 _CAUSES: Final = {
     int(flags.CLOSE_WRITE): Cause.CLOSED,
@@ -186,6 +187,8 @@ class InotifyWatcher:
             else:
                 created.pop(path, None)
             merged.note(path, cause, directory)
+            if mask & _MODIFY:
+                merged.write(path)
         for path in created:
             if self._is_complete(path):
                 merged.note(path, Cause.CLOSED, False)

@@ -217,7 +217,7 @@ class PollingWatcher:
             seen = own or event.path.rpartition(b"/")[0] in self._watched
             if self._lost or not seen or not event.path:
                 continue
-            self._waiting.note(*event)
+            self._waiting.note(event.path, event.cause, event.directory)
             if len(self._waiting) > self._queue:
                 self._overflow()
             else:
