@@ -16,6 +16,7 @@ SETTLE_ROWS: Final = 2_000  # rows settled by one event: some milliseconds
 
 _BOUNDARY: Final = "fresh"
 _STRANGE: Final = "fresh.strange"
+_BLANK: Final = "fresh.blank"
 
 
 class Freshness:
@@ -25,6 +26,7 @@ class Freshness:
         self._index = index
         self.boundary = index.meta(_BOUNDARY)  # the first key that is held; None: all is settled
         self._strange = index.meta(_STRANGE)
+        self._blank = index.meta(_BLANK)
 
     @property
     def fresh(self) -> bool:
@@ -40,6 +42,16 @@ class Freshness:
         """Whether anything but what the manifest shows was seen on the disk. Without that nothing has to be settled."""
         return self._strange is not None
 
+    def waits(self, key: bytes, before: Entry | None, have: Entry | None, want: Entry | None) -> bool:
+        """Whether a difference is a user's edit that has to wait until the key is settled, and is found again then.
+
+        The disk was seen to have what is shown (it was placed here, as a rule), and has it no longer. Where rows are
+        left of a life before, what they tell may be older than that. Directories are needed for what is still to come.
+        """
+        if self._blank is None or before is None or before.kind == Kind.DIR:
+            return False
+        return self.holds(key) and before == want and have != before
+
     def keeps(self, key: bytes, have: Entry | None, want: Entry | None) -> bool:
         """Whether what the disk has at the key has to stay until it is settled."""
         keeps = have is not None and self.holds(key) and not same_content(have, want)
@@ -49,8 +61,11 @@ class Freshness:
 
     def restart(self) -> None:
         """Hold everything."""
+        has_rows = bool(self._index.span(b"", None, 1))
         self._move(b"")
-        self._note_strange(b"1" if self._index.span(b"", None, 1) else None)
+        self._note_strange(b"1" if has_rows else None)
+        self._blank = None if has_rows else b"1"
+        self._index.set_meta(_BLANK, self._blank)
 
     def finish(self) -> None:
         """All is settled."""

@@ -248,11 +248,11 @@ class Replica:
         ]
         if self._aftermath.crash is not None:
             edits = [sight for sight in edits if not self._is_damage(turn, sight, signs)]
-        unpublished: set[bytes] = set()
+        unpublished = {s.key for s in sights if self._freshness.waits(s.key, s.before, s.entry, s.want)}
         if self._identity.read_only:
             self._report_changes(turn, [sight.key for sight in edits])
         else:
-            unpublished = {sight.key for sight in edits if not self._edit(turn, sight)}
+            unpublished |= {sight.key for sight in edits if not self._edit(turn, sight)}
         # What was not published stays unseen: so it is never taken for something that may be replaced.
         self._see(turn, [sight for sight in sights if sight.key not in unpublished])
 

@@ -154,10 +154,10 @@ def test_where_nothing_strange_was_seen_nothing_is_gone_through(monkeypatch):
 def test_what_was_strange_is_settled_after_a_restart_too():
     bench = fresh_bench()
     place(bench, some_site(Author(1)))
-    bench.see({b"themes/a.php": file(9)})
+    bench.see({b"themes/own.php": file(9)})
     bench.open()
     bench.handle(Reserve())
-    assert bench.said(bench.handle(Settle(b""))) == [(Kind.FILE, b"themes/a.php")]
+    assert bench.said(bench.handle(Settle(b""))) == [(Kind.FILE, b"themes/own.php")]
 
 
 # ---- against the long way

@@ -2,7 +2,7 @@
 
 from protocol.merge import winner
 from protocol.record import Kind
-from syncd.core.events import Reconsider, Reserve, Settle
+from syncd.core.events import PeerCounters, Reconsider, Reserve, Settle
 from tests.core.bench import NOW, Author, Bench, FakePolicy, directory, file, in_step
 
 # ---- a fresh index
@@ -37,6 +37,35 @@ def test_what_appears_on_a_fresh_disk_is_no_longer_needed():
     bench.receive(Author(1).edit(b"f", file(1)))
     bench.see({b"f": file(2)})
     assert bench.needs() == []
+
+
+def test_what_is_done_to_a_placed_file_on_a_fresh_disk_waits_and_is_an_edit_then():
+    bench, author = Bench(fresh=True), Author(1)
+    bench.receive(*(author.edit(name, file(1)) for name in (b"e", b"g", b"m", b"n", b"o")))
+    bench.apply({b"e": file(1), b"g": file(1), b"m": file(1), b"n": file(1)})
+    bench.see({b"foreign": file(7), b"o": file(8)})
+    bench.open()
+    bench.handle(Reserve())
+    bench.receive(author.edit(b"n", file(2), bench.state(b"n"), file(1)))
+    done = {b"e": file(5), b"g": None, b"m": file(1, mode=0o600), b"n": file(6)}
+    assert bench.see(done).published == []
+    assert bench.needs() == []  # nothing comes back
+    assert bench.said(bench.handle(Settle(b""))) == [(Kind.FILE, b"foreign"), (Kind.FILE, b"n"), (Kind.FILE, b"o")]
+    del done[b"n"]  # what came after it was not seen by who did that
+    effects = bench.see(done)
+    assert bench.said(effects) == [(Kind.FILE, b"e"), (Kind.DELETE, b"g"), (Kind.FILE, b"m")]
+    assert all(len(bench.state(record.path)) == 1 and not record.found for record in effects.published)
+
+
+def test_rows_of_a_life_before_tell_nothing_of_edits():
+    bench = Bench()
+    bench.receive(Author(1).edit(b"f", file(1)))
+    bench.apply_all()
+    bench.handle(PeerCounters({bench.replica.actor: 1 << 40}))
+    bench.handle(Reserve())
+    bench.see({b"f": file(2)})
+    assert bench.said(bench.handle(Settle(b""))) == [(Kind.FILE, b"f")]
+    assert len(bench.state(b"f")) == 2
 
 
 def test_known_contents_are_adopted_without_a_record():
