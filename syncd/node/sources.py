@@ -195,6 +195,8 @@ class Sources:
         return None, assembly
 
     def _small(self, content: bytes, size: int) -> bytes | None:
+        if not size and block_id(self._block_key, b"") == content:
+            return b""  # nobody has to be asked for nothing
         if self._staging.stocks(content):
             data = self._staging.read(content, size)
             if data is not None and block_id(self._block_key, data) == content:
