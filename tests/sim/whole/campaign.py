@@ -17,8 +17,6 @@ UNREPEATABLE = {"units"}  # a link and an exchange within one step of the real c
 # The files below the store are real ones, and two changes of an inode within one step of the kernel's clock look like
 # one: some runs on a busy machine go another way for that. What depends on chance in our own code does so each time.
 TRIES = 4
-# Cases that are known to go wrong, each an open fault of node or simulator; docs/RELIABILITY.md tells of them.
-OPEN = {("restore and clone", 104)}
 TWICE_EVERY = 25  # cases of which one is run twice, unless all are
 
 
@@ -83,8 +81,6 @@ def run_job(job: Job) -> list[Failure]:
     """All failures of a job; with a seeded bug, only the first."""
     failures = []
     for seed in range(job.first, job.last):
-        if (job.config, seed) in OPEN and job.last - job.first > 1:
-            continue
         twice = (job.twice or seed % TWICE_EVERY == 0) and job.config not in UNREPEATABLE
         violation, details = check(draw_case(job.config, seed), twice)
         if seed % COLLECT_EVERY == 0:

@@ -145,6 +145,8 @@ class Oracle:
             alone = len(self.world.present) == 1 and state == "waiting"  # for somebody who knows more: it cannot know
             if state != "in-sync" and not alone and (standing.facts.root.count or any(trees)) and not unavailable:
                 return f"node {node.number} is {state} {standing.problems[:2]}"
+            if standing.facts.fresh and not alone and len(self.world.present) > 1:
+                return f"node {node.number} has yet to publish what it found"  # whoever has the bytes that it lacks
         if len(roots) > 1:
             return "manifests differ"
         for node, tree in zip(self.world.present, trees, strict=True):
