@@ -26,6 +26,8 @@ START_DEADLINE = 60.0  # seconds until a daemon answers on its control socket
 STOP_DEADLINE = 30.0
 DEFAULT_DEADLINE = 120.0  # of what a test waits for: met only by a hang, however busy the machine is
 STEP = 0.02  # seconds between two looks where no event tells
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PRIVILEGED = 1_024  # ports below it
 _CHANGES = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE | flags.CREATE | flags.ATTRIB
 
 PRIORITY = [
@@ -49,10 +51,13 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody listens on now, and that no outgoing connection gets while its daemon is down."""
+    first = int(_OUTGOING.read_text().split()[0])
+    while True:
+        port = secrets.choice(range(_PRIVILEGED, first)) if first > 2 * _PRIVILEGED else 0
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return int(sock.getsockname()[1])
 
 
 @dataclass
