@@ -35,6 +35,7 @@ from syncd.core.replica import Replica
 from syncd.core.units import Units
 from syncd.node.authors import authors
 from syncd.node.findings import Findings, Report, StoredContent
+from syncd.node.recollection import recollect
 from syncd.node.sieve import Sieve, Sifted
 from syncd.node.steady import Steady
 from syncd.node.verification import parts, verify
@@ -91,9 +92,9 @@ class Ledger(Steady):
         self.tree = tree
         self.units = units
         self.published = 0  # own records since the start
-        self.has_room: Callable[[int], bool] = _has_always  # for so many bytes of small contents, before a batch
+        self.has_room: Callable[[int], bool] = lambda _size: True  # for so many bytes of small contents, before a batch
         self.wants_authors: Callable[[], bool] = lambda: False  # whether reports name who wrote what was applied
-        self.note_applied: Callable[[list[bytes]], None] = _ignore  # in the transaction in which these were applied
+        self.note_applied: Callable[[list[bytes]], None] = lambda _paths: None  # in the transaction of these
         self._refused: set[bytes] = set()  # paths at which peers have links that are never made here
 
     # ---- events
@@ -145,9 +146,16 @@ class Ledger(Steady):
             report, records = self._take_in(records, proofs, blobs)
             yield report
         for part in parts(records):
+            if self.replica.doubtful and not self.replica.fresh:
+                yield self._recollect(part)
             report = self.handle(Received(part, {record.proof: proofs[record.proof] for record in part}))
             self._judge_links(report)
             yield report
+
+    def _recollect(self, records: Iterable[Record]) -> Report:
+        findings = self.findings()
+        seen = recollect(self.rows(record.path for record in records).values(), self.tree.scanner, findings)
+        return self.enter(findings, Sifted([], seen, [])) if seen else findings.report
 
     def _take_in(
         self, records: list[Record], proofs: dict[bytes, Proof], blobs: Sequence[bytes]
@@ -489,11 +497,3 @@ class Ledger(Steady):
         except OSError as error:
             return error
         return None
-
-
-def _ignore(_paths: list[bytes]) -> None:
-    """There are no hooks."""
-
-
-def _has_always(_size: int) -> bool:
-    return True

@@ -1,0 +1,35 @@
+"""After an unclean stop: what was placed right before it, while the index did not hear of that any more."""
+
+from collections.abc import Iterable
+
+from protocol.merge import winner
+from protocol.paths import to_path
+from protocol.record import Kind
+from syncd.core.events import Observation
+from syncd.core.index import Row
+from syncd.node.findings import Findings
+from syncd.store.look import Stat, differs
+from syncd.store.scanner import Scanner
+
+
+def recollect(rows: Iterable[Row], scanner: Scanner, findings: Findings) -> list[Observation]:
+    """What is at those of these paths that needed just that. findings: gets what is hashed for it.
+
+    To be seen before anything newer is needed there: compared with what was there earlier, it would be taken for
+    somebody's edit then, and win over the newer content.
+    """
+    for row in rows:
+        best = winner(row.state) if row.need is not None else None
+        if best is None:
+            continue
+        path = to_path(row.key)
+        stat = scanner.stat_one(path)
+        if stat is None and best.kind is Kind.DELETE and row.disk is not None:
+            findings.observations.append(Observation(path, None))
+        elif isinstance(stat, Stat) and (stat.kind, stat.size) == (best.kind, best.size) and differs(stat, row.disk):
+            findings.examine(stat)
+            if findings.observations and findings.observations[-1].path == path:
+                disk = findings.observations[-1].disk
+                if disk is None or disk.entry.content != best.content:
+                    findings.observations.pop()
+    return findings.observations
