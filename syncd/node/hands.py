@@ -16,10 +16,11 @@ STEPS_SECONDS: Final = 0.02  # that steps of one iterator may take before other 
 
 
 class Hands:
-    """One thread. name: for the process list and tracebacks."""
+    """One thread. name: for the process list and tracebacks. clock: seconds, monotonic."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = monotonic) -> None:
         self._thread = _Thread(name)
+        self._clock = clock
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of the call, made in the thread after all calls before it. Pass batches: a hop costs 0.1 ms."""
@@ -33,7 +34,7 @@ class Hands:
 
         size(item), most: so much is enough.
         """
-        return await self.run(_take, iterator, size, most)
+        return await self.run(_take, iterator, size, most, self._clock)
 
     def close(self) -> None:
         """Let the call under way end; take no more."""
@@ -104,13 +105,15 @@ def _tell(call: _Call, news: Callable[[], object]) -> None:
         call.loop.call_soon_threadsafe(news)
 
 
-def _take(iterator: Iterator[T], size: Callable[[T], int], most: int) -> tuple[list[T], bool]:
-    until = monotonic() + STEPS_SECONDS
+def _take(
+    iterator: Iterator[T], size: Callable[[T], int], most: int, clock: Callable[[], float]
+) -> tuple[list[T], bool]:
+    until = clock() + STEPS_SECONDS
     items: list[T] = []
     taken = 0
     for item in iterator:
         items.append(item)
         taken += size(item)
-        if taken >= most or monotonic() >= until:
+        if taken >= most or clock() >= until:
             return items, False
     return items, True

@@ -103,9 +103,9 @@ class Workshop:
         home = os.path.join(folders, keys.folder_id.hex())
         os.makedirs(home, mode=0o700, exist_ok=True)
         self.root = Root.open(settings.dir, keys.folder_id, folders)
-        self.staging = Staging(self.root.staging_fd, keys.block_key)
+        self.staging = Staging(self.root.staging_fd, keys.block_key, draw)
         self.staging.clean(_Everything())  # before anything is written: the disk may be full of what is removed here
-        self.hands, self.reader = Hands("folder"), Hands("reader")
+        self.hands, self.reader = Hands("folder", monotonic), Hands("reader", monotonic)
         database = os.path.join(home, "index.sqlite3")
         self.index = SqliteIndex(database, keys.folder_id, keys.page_seed)
         self.priority = Priority(settings.priority)

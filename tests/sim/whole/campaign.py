@@ -13,9 +13,9 @@ from tests.sim.whole.case import Case, draw_case, run_case
 
 CHUNK = 10
 COLLECT_EVERY = 20  # cases between two collections of garbage, of which a case leaves much
-UNREPEATABLE = {"units"}  # a link and an exchange within one step of the real clock look like one change of an inode
-# The files below the store are real ones, and two changes of an inode within one step of the kernel's clock look like
-# one: some runs on a busy machine go another way for that. What depends on chance in our own code does so each time.
+# The files below the store are real ones, and for kernels before Linux 6.13 two changes of an inode within one step of
+# their clock look like one: some runs on a busy machine go another way for that. What depends on chance in our own code
+# does so each time.
 TRIES = 4
 TWICE_EVERY = 25  # cases of which one is run twice, unless all are
 
@@ -81,8 +81,7 @@ def run_job(job: Job) -> list[Failure]:
     """All failures of a job; with a seeded bug, only the first."""
     failures = []
     for seed in range(job.first, job.last):
-        twice = (job.twice or seed % TWICE_EVERY == 0) and job.config not in UNREPEATABLE
-        violation, details = check(draw_case(job.config, seed), twice)
+        violation, details = check(draw_case(job.config, seed), job.twice or seed % TWICE_EVERY == 0)
         if seed % COLLECT_EVERY == 0:
             gc.collect()
         if violation is not None:

@@ -218,7 +218,7 @@ class SimNode:
         assert self.disk is not None
         now = self.database_files()
         index = rng.choice((self.durable, now))
-        self.set_back = index != now
+        self.set_back |= index != now
         if self.life is not None:
             self.die(self.life, silent=True, index=index)
         self.world.disks.power_cut(self.disk, rng)
