@@ -1,8 +1,8 @@
 """Which slot of a balancer's backend holds which server: what is to be filled and emptied. Pure.
 
 A node is admitted when it is ready, and then stays, however it stands: the balancer's own check of the page takes out
-what is broken. It leaves when it drains, or has been away for long. The last one never leaves: a page that may be there
-is better than none, and if it is not, the balancer notices.
+what is broken. It leaves when it drains, or has been away for long. The last one never leaves, unless the backend has
+servers besides the slots: a page that may be there is better than none, and if it is not, the balancer notices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,8 +39,18 @@ class Plan(NamedTuple):
     left_out: list[Server]
 
 
-def decide(slots: Sequence[Slot], offers: Mapping[Server, Offer], absent: Mapping[Server, float], grace: float) -> Plan:
-    """What to do. absent: seconds for which nobody has offered a server that has a slot. grace: how long it may."""
+def decide(
+    slots: Sequence[Slot],
+    offers: Mapping[Server, Offer],
+    absent: Mapping[Server, float],
+    grace: float,
+    *,
+    alone: bool = True,
+) -> Plan:
+    """What to do. absent: seconds for which nobody has offered a server that has a slot. grace: how long it may.
+
+    alone: whether the slots are all that the backend has.
+    """
     held: set[Server] = set()
     leaving: list[Slot] = []
     for slot in slots:
@@ -57,7 +67,7 @@ def decide(slots: Sequence[Slot], offers: Mapping[Server, Offer], absent: Mappin
         free.remove(slot)
         fill.append((slot.name, server))
     empty = [slot for slot in leaving if slot in free]
-    if not held and not fill and empty:
+    if alone and not held and not fill and empty:
         empty.remove(min(empty, key=lambda slot: slot.server in offers))  # rather one that is away than one that goes
     return Plan(fill, [slot.name for slot in empty], coming[len(fill) :])
 

@@ -74,7 +74,7 @@ class Registration:
         away = {slot.server for slot in self._slots if slot.filled and slot.server not in offers}
         self._absent = {server: self._absent.get(server, now) for server in away}
         absent = {server: now - since for server, since in self._absent.items()}
-        plan = decide(self._slots, offers, absent, self._settings.grace)
+        plan = decide(self._slots, offers, absent, self._settings.grace, alone=not named)
         for name in plan.empty:
             await self._runtime.empty(name)
             _log.info("no more visitors to this slot of the balancer", slot=name)

@@ -41,6 +41,11 @@ def test_the_last_one_stays() -> None:
     assert decide(filled(A), {A: GOES, B: HERE}, {}, 60) == Plan([("node2", B)], ["node1"], [])
 
 
+def test_the_last_one_goes_where_the_backend_has_others() -> None:
+    assert decide(filled(A), {A: GOES}, {}, 60, alone=False).empty == ["node1"]
+    assert decide(filled(A, B), {}, {A: 1e6, B: 1e6}, 60, alone=False).empty == ["node1", "node2"]
+
+
 def test_after_a_reload_all_are_filled_again() -> None:
     assert decide(EMPTY, {A: HERE, B: HERE}, {}, 60).fill == [("node1", A), ("node2", B)]
 

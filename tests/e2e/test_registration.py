@@ -96,11 +96,13 @@ def test_who_has_a_line_of_its_own_gets_no_slot_besides(cluster: Cluster, tmp_pa
             one = node(cluster, "one", [front], page)
             fill(one)
             one.start()
-            node(cluster, "two", [front], other).start()
+            two = node(cluster, "two", [front], other).start()
             await_condition(lambda: bool(front.peer("one") and front.peer("two")), "they do not connect")
             balancer.wait("node1", "UP")
             assert balancer.addresses() == {page.port, other.port}
             assert (balancer.status("node2"), balancer.status("node3")) == ("MAINT", "MAINT")
+            verb(two, "drain")
+            balancer.wait("node1", "MAINT")
 
 
 def test_a_balancer_that_is_gone_stops_nothing(cluster: Cluster, tmp_path: Path) -> None:
