@@ -9,15 +9,15 @@ HOURS ?= 4
 # and both results are shown.
 AGAIN := --reruns 1 -rR
 
-.PHONY: help setup demo test lint unit sim e2e test-heavy test-long test-root test-stack bench format install uninstall dist clean
+.PHONY: help setup demo test lint unit sim e2e test-heavy test-long test-root test-stack test-stack-short bench format install uninstall dist clean
 
 help:
 	@echo "make demo       a primary and a fresh secondary on this machine, in under a minute"
 	@echo "make test       lint, types, floors and all tests"
-	@echo "make test-heavy test-long kills and disk errors at every kind of system call (needs strace)"
 	@echo "make test-heavy many random cases, kills at system calls, and tests that take long"
 	@echo "make test-root  the tests that need root and network namespaces"
 	@echo "make test-stack the deployment of docs/DEPLOYMENT.md with the real programs (root; Docker, HAProxy, ...)"
+	@echo "make test-stack-short   the same without what takes minutes or measures"
 	@echo "make test-long  hours of random cases and kills (HOURS=$(HOURS))"
 	@echo "make bench      how fast it is, against others that are installed (root, an hour)"
 	@echo "make install    syncd as a service of this machine (sudo; PREFIX=$(PREFIX)); also the upgrade"
@@ -55,7 +55,7 @@ e2e: setup
 	$(BIN)/pytest $(AGAIN) -n 2 -m "not root and not heavy" tests/e2e
 
 test-heavy: setup
-	$(BIN)/pytest $(AGAIN) -n 2 -m "heavy and not root" tests
+	$(BIN)/pytest $(AGAIN) -n 2 -m "heavy and not root and not stack" tests
 	$(BIN)/pytest $(AGAIN) -n 2 -m "not root" tests/crash
 	$(BIN)/pytest $(AGAIN) -n 2 -m "not root and not heavy" tests/hostile
 
@@ -69,7 +69,10 @@ test-root: setup
 	$(BIN)/pytest $(AGAIN) -m root tests
 
 test-stack: setup
-	$(BIN)/pytest -m stack -s -x tests/stack
+	$(BIN)/pytest -v -s -x -m stack tests/stack
+
+test-stack-short: setup
+	$(BIN)/pytest -v -s -x -m "stack and not heavy" tests/stack
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -49,6 +49,7 @@ def test_rolling_maintenance_fails_no_request(site: Site) -> None:
         assert site.direct(HOST_B).get(path).body == content
 
 
+@pytest.mark.heavy
 def test_a_syncd_that_is_stopped_everywhere_takes_no_site_down(site: Site) -> None:
     editor = site.editor()
     nodes = ("site-a", "site-b")
@@ -71,6 +72,7 @@ def test_a_syncd_that_is_stopped_everywhere_takes_no_site_down(site: Site) -> No
         )  # type: ignore[misc]
 
 
+@pytest.mark.heavy
 def test_docker_stop_in_the_middle_of_uploads_loses_none(site: Site) -> None:
     """Several nodes at a time, each again and again."""
     editor = site.direct(HOST_A)

@@ -10,7 +10,7 @@ from tests.stack.site import CONTENT, HOST_C, Site
 from tests.stack.waiting import until
 from tests.stack.walk import REPOSITORY
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.heavy]
 
 PAGE = REPOSITORY / "docs/add-to-your-image.md"
 MOST_LINES = 8

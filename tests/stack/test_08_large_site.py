@@ -11,7 +11,7 @@ from tests.stack.engine import run
 from tests.stack.site import HOST_A, HOST_B, Site
 from tests.stack.waiting import until
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.heavy]
 
 FILES = 600
 SIZE = 1_000_000  # bytes of each
