@@ -10,8 +10,8 @@ MAX_INTEGER: Final = (1 << 63) - 1  # of every integer field without a bound of 
 MAX_NESTING: Final = 8  # levels of arrays in a message: bounds recursion
 MAX_ITEMS: Final = 65_536  # elements of all arrays in a message: bounds the objects a message can become
 # A parser reserves room for an array when it meets its header, and ours follows 1 024 nested ones before codec.py sees
-# any; the next limit bounds that to 64 MiB for the worst hostile input.
-MAX_ARRAY: Final = 8_192  # elements of one array: twice the longest one in any message or segment
+# any; the next limit bounds that to 34 MiB for the worst hostile input.
+MAX_ARRAY: Final = 4_352  # elements of one array: the longest one in any message or segment, and some room
 
 # --- handshake
 MAX_FOLDERS_PER_PORT: Final = 16  # pre-shared keys tried on a first message: bounds the work a stranger causes

@@ -436,7 +436,7 @@ def unpack(raw: bytes, most: int = 65_536) -> Any:
             except UnicodeDecodeError:
                 raise Refused("codec") from None
         room -= count
-        need(room >= 0 and count <= 8_192 and depth < 8, "codec")
+        need(room >= 0 and count <= 4_352 and depth < 8, "codec")
         items = []
         for _ in range(count):
             item, place = read(place, depth + 1)
@@ -487,12 +487,12 @@ def make_codec() -> Json:
         raw = bytes.fromhex(text.replace("-", ""))
         refused("codec", unpack, raw)
         entries.append({"comment": comment, "kind": "refused", "bytes": raw})
-    eight_arrays = [[b"\xdc\x1f\xff" + bytes(8_191), 8]]  # 65 528 elements
+    sixteen_arrays = [[b"\xdc\x0f\xff" + bytes(4_095), 16]]  # 65 520 elements
     for comment, kind, pieces in (
-        ("the longest array", "accepted", [[b"\xdc\x20\0", 1], [b"\0", 8_192]]),
-        ("an array one element too long", "refused", [[b"\xdc\x20\x01", 1], [b"\0", 8_193]]),
-        ("65 536 elements in all arrays", "accepted", [[b"\x98", 1], *eight_arrays]),
-        ("65 537 elements in all arrays", "refused", [[b"\x99", 1], *eight_arrays, [b"\0", 1]]),
+        ("the longest array", "accepted", [[b"\xdc\x11\0", 1], [b"\0", 4_352]]),
+        ("an array one element too long", "refused", [[b"\xdc\x11\x01", 1], [b"\0", 4_353]]),
+        ("65 536 elements in all arrays", "accepted", [[b"\xdc\0\x10", 1], *sixteen_arrays]),
+        ("65 537 elements in all arrays", "refused", [[b"\xdc\0\x11", 1], *sixteen_arrays, [b"\0", 1]]),
     ):
         raw = b"".join(piece * times for piece, times in pieces)  # type: ignore[operator]
         if kind == "refused":

@@ -44,9 +44,9 @@ from syncd.store.index import IndexFailed
 STUCK_LOOK: Final = 0.25  # seconds between two looks whether merging, which takes long, waits for the index
 MERGE_QUEUE: Final = 64  # messages that change the manifest and wait for the index
 SERVE_QUEUE: Final = 256  # requests of one peer that wait to be served; an honest one has fewer under way
-SERVE_BYTES: Final = 16 << 20  # bytes of these in memory; an honest peer asks for fewer at a time
-BACKLOG_BYTES: Final = 16 << 20  # of these of all peers together
-BACKLOG_SHARE: Final = 1 << 20  # of these that any peer may have, whatever the others have
+SERVE_BYTES: Final = 8 << 20  # bytes of these in memory; an honest peer asks for fewer at a time
+BACKLOG_BYTES: Final = 8 << 20  # of these of all peers together
+BACKLOG_SHARE: Final = 1 << 18  # of these that any peer may have, whatever the others have
 GETS_AT_ONCE: Final = 64  # requests for objects that are answered in one go
 SERVED_AT_ONCE: Final = 1 << 20  # bytes of answers that are made in one go, before they are sent
 MISSED_IDS: Final = 16_384  # objects we lacked that are remembered per peer, to say when we have them

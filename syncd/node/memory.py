@@ -11,11 +11,18 @@ from typing import Final
 
 # Batches make objects by the thousand that no cycle holds; collecting all of them is left to `Memory`.
 THRESHOLDS: Final = (50_000, 20, 50)
-DELAY: Final = 2.0  # seconds from the end of a session, in which others may end: a collection takes some milliseconds
+ARENAS: Final = 2  # in which threads allocate; each keeps what was freed in it for itself, and there would be 16
+DELAY: Final = 0.25  # seconds from the end of a session, in which others may end: a collection takes some milliseconds
+
+
+_M_ARENA_MAX: Final = -8  # of mallopt(3)
 
 
 def settle_down() -> None:
     """To be called when all is imported: what is there by now stays, so collections need not look at it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, ARENAS)
     gc.set_threshold(*THRESHOLDS)
     gc.freeze()
 

@@ -94,7 +94,7 @@ def test_derived_limits_fit_together() -> None:
     assert limits.MIN_BLOCK_ACCEPTED <= limits.MIN_BLOCK <= limits.AVERAGE_BLOCK <= limits.MAX_BLOCK
     assert limits.KEY_BYTES_PER_ASK + 5 * limits.MAX_KEYS_PER_ASK < limits.MAX_MESSAGE
     largest_array = max(limits.MAX_PAGES_PER_ANSWER, limits.MAX_LEAVES_PER_ANSWER, limits.MAX_SEGMENT_ENTRIES)
-    assert largest_array * 2 == limits.MAX_ARRAY
+    assert largest_array < limits.MAX_ARRAY <= largest_array + 256
     assert limits.PAGE_TARGET**limits.MAX_LEVELS > 1 << 40
     leaf, node = limits.LEAF_LEAST + limits.LEAF_MEAN, limits.NODE_LEAST + limits.NODE_MEAN
     assert limits.AVERAGE_BLOCK * leaf * node * limits.MAX_SEGMENT_ENTRIES >= 100 << 40

@@ -1,4 +1,4 @@
-"""A daemon that may have 200 MiB: what hostile peers say to it costs nobody but them."""
+"""A daemon that may have 150 MiB: what hostile peers say to it costs nobody but them."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from tests.root.conftest import cannot_run
 
 pytestmark = pytest.mark.root
 
-LIMIT = 200 * MIB
+LIMIT = 150 * MIB
 ATTACKS: list[Callable[[Target], None]] = [
     floods.test_blocks_by_the_thousand_that_nobody_takes,
     floods.test_manifests_that_nobody_takes,
