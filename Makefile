@@ -8,6 +8,9 @@ HOURS ?= 4
 # Tests of real processes wait for them, and a machine may be busy with something else: what fails is tried once more,
 # and both results are shown.
 AGAIN := --reruns 1 -rR
+# Most of what the quick tests need is waiting, for syncs of the disk above all: so they get a file system in memory where
+# there is one, and more workers than there are processors. The tests of crashes and of whole nodes under root stay on the disk.
+QUICK := $(if $(wildcard /dev/shm/.),mkdir -p /dev/shm/syncd-tests && PYTEST_DEBUG_TEMPROOT=/dev/shm/syncd-tests )$(BIN)/pytest $(AGAIN) -n 4
 
 .PHONY: help setup demo test lint unit sim e2e test-heavy test-long test-root test-stack test-stack-short bench format install uninstall dist clean
 
@@ -44,7 +47,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/pytest $(AGAIN) -n 2 --ignore=tests/sim --ignore=tests/e2e --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack \
+	$(QUICK) --ignore=tests/sim --ignore=tests/e2e --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack \
 	  -m "not root and not heavy" \
 	  --cov=protocol --cov=syncd.core --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered tests
 
@@ -52,7 +55,7 @@ sim: setup
 	$(BIN)/pytest -n 2 -m "not heavy" tests/sim
 
 e2e: setup
-	$(BIN)/pytest $(AGAIN) -n 2 -m "not root and not heavy" tests/e2e
+	$(QUICK) -m "not root and not heavy" tests/e2e
 
 test-heavy: setup
 	$(BIN)/pytest $(AGAIN) -n 2 -m "heavy and not root and not stack" tests
