@@ -10,7 +10,7 @@ HOURS ?= 4
 AGAIN := --reruns 1 -rR
 # Most of what the quick tests need is waiting, for syncs of the disk above all: so they get a file system in memory where
 # there is one, and more workers than there are processors. The tests of crashes and of whole nodes under root stay on the disk.
-QUICK := $(if $(wildcard /dev/shm/.),mkdir -p /dev/shm/syncd-tests && PYTEST_DEBUG_TEMPROOT=/dev/shm/syncd-tests )$(BIN)/pytest $(AGAIN) -n 4
+QUICK := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm )$(BIN)/pytest $(AGAIN) -n 4
 
 .PHONY: help setup demo test lint unit sim e2e test-heavy test-long test-root test-stack test-stack-short bench format install uninstall dist clean
 
@@ -47,9 +47,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(QUICK) --ignore=tests/sim --ignore=tests/e2e --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack \
-	  -m "not root and not heavy" \
-	  --cov=protocol --cov=syncd.core --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered tests
+	$(QUICK) -m "not root and not heavy" \
+	  --cov=protocol --cov=syncd.core --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered tests/protocol tests/core
+	$(QUICK) -m "not root and not heavy" --ignore=tests/protocol --ignore=tests/core --ignore=tests/sim --ignore=tests/e2e \
+	  --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack tests
 
 sim: setup
 	$(BIN)/pytest -n 2 -m "not heavy" tests/sim
