@@ -93,8 +93,11 @@ class Merged:
         self._written: set[bytes] = set()
 
     def write(self, path: bytes) -> None:
-        """Bytes were written to the file."""
+        """Bytes were written to the file. It may be complete no longer: whoever writes is going to close it."""
         self._written.add(path)
+        arrival = self._arrivals.get(path)
+        if arrival is not None and arrival.cause is Cause.CLOSED:
+            self._arrivals[path] = arrival._replace(cause=Cause.CREATED)
 
     def note(self, path: bytes, cause: Cause, directory: bool) -> None:
         """Something happened."""

@@ -84,6 +84,18 @@ class TestInotify(WatchContract):
             assert causes(bench.events(), b"sub/file") == {Cause.CLOSED}
         assert bench.watcher.watched == 2
 
+    def test_a_file_that_is_written_again_is_not_complete(self, bench: Bench) -> None:
+        bench.write(b"outside")
+        bench.start()
+        os.rename(bench.at(b"outside"), bench.at(b"file"))
+        with open(bench.at(b"file"), "wb", buffering=0) as file:
+            file.write(b"first half")
+            assert bench.wait()
+            events = bench.watcher.read()
+            assert WatchEvent(b"file", Cause.CREATED, False, written=True) in events
+            assert WatchEvent(b"file", Cause.CLOSED, False) not in events
+        assert causes(bench.events(), b"file") == {Cause.CLOSED}
+
     # ---- directories whose parent is not watched
 
     def test_removed_below_an_unwatched_one(self, bench: Bench) -> None:
