@@ -246,9 +246,11 @@ class Replica:
             for sight in sights
             if not self._freshness.holds(sight.key) and is_edit(self._index, turn.scene.row(sight.key), sight)
         ]
+        unpublished: set[bytes] = set()
         if self._aftermath.crash is not None:
             edits = [sight for sight in edits if not self._is_damage(turn, sight, signs)]
-        unpublished = {s.key for s in sights if self._freshness.waits(s.key, s.before, s.entry, s.want)}
+        else:  # after an unclean stop it may be what that left: it is seen, and needed again
+            unpublished = {s.key for s in sights if self._freshness.waits(s.key, s.before, s.entry, s.want)}
         if self._identity.read_only:
             self._report_changes(turn, [sight.key for sight in edits])
         else:

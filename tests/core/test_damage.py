@@ -211,6 +211,21 @@ def test_a_read_only_node_reports_damage_too() -> None:
     assert bench.plan() == [(b"f", file(100))]
 
 
+def test_what_a_fresh_index_had_placed_and_a_power_cut_took_is_no_deletion() -> None:
+    """Nor after it is settled: it is seen to be gone at once, and needed."""
+    bench = Bench(fresh=True)
+    bench.handle(Started(b"boot"), LAST)
+    bench.receive(Author(1).edit(b"f", file(100)))
+    bench.handle(Applied([Observation(b"f", Disk(file(100), 7, BEFORE))]), LAST)
+    start_again(bench, b"another boot", START)
+    bench.handle(Trusted())
+    assert find(bench, b"f", None).published == []
+    bench.handle(Scanned())
+    assert bench.handle(Settle(b"")).published == []
+    assert find(bench, b"f", None).published == []
+    assert bench.plan() == [(b"f", file(100))]
+
+
 def test_signs_of_life_are_few() -> None:
     bench = Bench()
     bench.handle(Reserve())
