@@ -211,6 +211,8 @@ class Watching:
     async def _scan(self, below: bytes) -> None:
         self.held = await self._hands.run(self._guard)
         if self.held is not None:
+            if below:
+                self._scan_wanted.set()  # finds what appeared when the tree may be believed again
             return
         self._scans += 1
         self.scanned_entries = 0
