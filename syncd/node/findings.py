@@ -99,8 +99,8 @@ class Findings:
         """The path could not be looked at."""
         self.report.problems.append(problem)
 
-    def examine(self, stat: Stat) -> None:
-        """Something is at the path; a file is hashed."""
+    def examine(self, stat: Stat, only: bytes | None = None) -> None:
+        """Something is at the path; a file is hashed. only: a file with another content is passed over."""
         if stat.kind != Kind.FILE:
             self.observations.append(Observation(stat.path, stat.disk()))
             self.there(stat)
@@ -120,6 +120,8 @@ class Findings:
             return
         size = hashed.disk.entry.size
         self.hashed += size
+        if only not in (None, hashed.content):
+            return
         if hashed.small is not None:
             self.small[stat.path] = hashed.small
         else:

@@ -22,14 +22,10 @@ def recollect(rows: Iterable[Row], scanner: Scanner, findings: Findings) -> list
         best = winner(row.state) if row.need is not None else None
         if best is None:
             continue
-        path = to_path(row.key)
+        path, wanted = to_path(row.key), (best.kind, best.size, best.target)
         stat = scanner.stat_one(path)
         if stat is None and best.kind is Kind.DELETE and row.disk is not None:
             findings.observations.append(Observation(path, None))
-        elif isinstance(stat, Stat) and (stat.kind, stat.size) == (best.kind, best.size) and differs(stat, row.disk):
-            findings.examine(stat)
-            if findings.observations and findings.observations[-1].path == path:
-                disk = findings.observations[-1].disk
-                if disk is None or disk.entry.content != best.content:
-                    findings.observations.pop()
+        if isinstance(stat, Stat) and (stat.kind, stat.size, stat.target) == wanted and differs(stat, row.disk):
+            findings.examine(stat, best.content)
     return findings.observations
