@@ -94,7 +94,9 @@ class SimNode:
         self.backup: dict[str, str] = {}
         self.boot = 1
         self.durable: dict[str, bytes] = {}  # the index as of the last commit that a power cut leaves
-        self.set_back = False  # a power cut took the last commits of the index, and it did not run since
+        self.set_back = False  # a power cut took the last commits of the index, and the tree was not looked at since
+        self._kept_at = 0.0  # when that was
+        self._cut: Folder | None = None  # the run that the latest power cut ended
         self._ticks = itertools.count()
         self.disk = world.disks.mount(self.tree, clock=self._disk_clock) if world.disks is not None else None
         os.makedirs(self.home)
@@ -114,7 +116,13 @@ class SimNode:
     @property
     def settled(self) -> bool:
         """Whether its index knows what was in the tree when it ran last: what goes then was deleted."""
-        return self.folder is not None and not self.set_back and not self.folder.standing.facts.fresh
+        knows = self._looked or not self.set_back
+        return self.folder is not None and knows and not self.folder.standing.facts.fresh
+
+    @property
+    def _looked(self) -> bool:
+        """Whether the latest run has looked at all of the tree, and no power cut may have taken that from the index."""
+        return self.folder is not None and self.folder is not self._cut and self.folder.watching.scanned_once
 
     # ---- lifetime
 
@@ -128,8 +136,9 @@ class SimNode:
             life.on_durable = self._keep_index
         if self.world.config.units:
             life.on_renamed = lambda: self.world.oracle.check_plugin(self)
+        self.set_back &= not self._looked
         self.folder = self.shop = self.watcher = None
-        self.stopping = self.set_back = False
+        self.stopping = False
         context = copy_context()
         context.run(LIFE.set, life)
         self.context = context
@@ -211,14 +220,17 @@ class SimNode:
         self.world.network.drop(self.number, silent=False)
 
     def _keep_index(self) -> None:
-        self.durable = self.database_files()
+        self.durable, self._kept_at = self.database_files(), self.world.loop.time()
 
     def power_cut(self, rng: random.Random) -> None:
         """Its machine loses power: of what was not made durable some is gone. Then it is up again, without the node."""
         assert self.disk is not None
         now = self.database_files()
         index = rng.choice((self.durable, now))
-        self.set_back |= index != now
+        self.set_back = index != now or (self.set_back and not self._looked)
+        if index != now:
+            self.world.users.lose_track(self.number, self._kept_at)
+        self._cut = self.folder
         if self.life is not None:
             self.die(self.life, silent=True, index=index)
         self.world.disks.power_cut(self.disk, rng)

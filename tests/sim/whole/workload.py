@@ -80,6 +80,7 @@ class Users:
         self.small: dict[bytes, bytes] = {}  # {content: its bytes}
         self.inside = False  # whether this happens inside of a call
         self.raced: set[tuple[str, bytes]] = set()  # given up where that need not be noticed
+        self._given_up: dict[tuple[str, bytes], tuple[int, float]] = {}  # by whom and when
         self.read_only: set[tuple[str, bytes]] = set()  # those written on nodes whose edits do not count
 
     def do(self, op: Op) -> None:
@@ -122,10 +123,15 @@ class Users:
                 key = path, name_of(file.read())
                 if not node.read_only or key in self.read_only:  # elsewhere it comes back
                     self.dismissed.add(key)
+                    self._given_up[key] = node.number, self.world.loop.time()
                     if self.inside or not node.settled:  # an index that never saw it cannot tell that it is gone
                         self.raced.add(key)
         if disturbs:
             self.disturbed.add(path)
+
+    def lose_track(self, number: int, since: float) -> None:
+        """The index of a node was set back to that time: it may know neither what was there since, nor that it went."""
+        self.raced.update(key for key, (by, when) in self._given_up.items() if by == number and when >= since)
 
     def full(self, node: SimNode, path: str) -> str:
         return f"{node.tree}/{path}"
