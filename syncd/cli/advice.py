@@ -8,6 +8,11 @@ STATES = {
     "error": "the folder does not work until what is listed below is mended; then run `syncd rescan`",
 }
 
+ONLY_READERS = (
+    "all nodes here have the read-only secret: what is in their folders is published by none of them; start one with "
+    "the read-write secret"
+)
+
 OPERATIONS = {
     "read": "let the user of syncd read it (chmod, chown), or add it to `ignore`",
     "list": "let the user of syncd list the directory (chmod, chown), or add it to `ignore`",
@@ -34,9 +39,9 @@ OPERATIONS = {
 AUDIT = "let the user of syncd write the file, and make room for it; it is tried again by itself, and syncing goes on"
 
 
-def for_state(state: str) -> str | None:
-    """What to do about a folder in `state`; None if nothing."""
-    return STATES.get(state)
+def for_state(state: str, only_readers: bool = False) -> str | None:
+    """What to do about a folder in `state`; None if nothing. only_readers: this node and all that are connected."""
+    return ONLY_READERS if only_readers and state == "waiting" else STATES.get(state)
 
 
 def for_operation(operation: str) -> str | None:

@@ -14,7 +14,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 def config_option(function: _F) -> _F:
     """Adds --config FILE."""
     help_text = "The configuration. Default: $SYNCD_CONFIG, then ./sync.json, then /etc/syncd/sync.json."
-    return click.option("--config", metavar="FILE", type=click.Path(), help=help_text)(function)
+    return click.option("--config", metavar="FILE", type=click.Path(readable=False), help=help_text)(function)
 
 
 def json_option(function: _F) -> _F:

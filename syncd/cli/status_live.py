@@ -51,7 +51,6 @@ def view(report: Report, progress: Progress) -> RenderableType:
     parts.extend(Text(line, style="yellow") for line in status_text.audit_lines(report))
     parts.append(Text(status_text.admission_line(report["node"])))
     parts.extend(Text(line) for line in status_text.balancer_lines(report["node"]))
-    parts.extend(Text(line) for line in status_text.balancer_lines(report["node"]))
     parts.extend(_folder(folder, progress) for folder in report["folders"])
     return Group(*parts)
 

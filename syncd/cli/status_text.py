@@ -6,6 +6,7 @@ from typing import Any
 from syncd.cli import advice
 from syncd.cli.wording import clean, count, need, size, span
 
+READ_ONLY = "read-only"  # a tier
 PROBLEMS_SHOWN = 20  # per folder; all of them are in --json
 
 Report = Mapping[str, Any]
@@ -77,7 +78,7 @@ def contents_line(folder: Report) -> str:
     """What the folder holds and what it needs."""
     held = f"{count(folder['files'], 'file')}, {size(folder['bytes'])}"
     if fingerprint := clean(folder.get("fingerprint")):
-        held = f"{held}, secret {fingerprint}"
+        held = f"{held}, {'read-only ' if folder.get('tier') == READ_ONLY else ''}secret {fingerprint}"
     if not folder["need_files"]:
         return held
     return f"{held}; {need(folder['need_files'], folder['need_bytes'])}"
@@ -92,8 +93,14 @@ def state_lines(folder: Report) -> Iterator[str]:
         yield f"verifying: {done}, {scrub['damaged']} damaged"
     if preferred := folder.get("prioritized"):
         yield f"goes first: {', '.join(map(clean, preferred))}"
-    if advised := advice.for_state(folder["state"]):
+    if advised := advice.for_state(folder["state"], only_readers=_only_readers(folder)):
         yield f"-> {advised}"
+
+
+def _only_readers(folder: Report) -> bool:
+    """Whether nobody here has the read-write secret, though others are here."""
+    tiers = [folder.get("tier"), *(peer["tier"] for peer in folder["peers"] if peer["connected"])]
+    return len(tiers) > 1 and set(tiers) == {READ_ONLY}
 
 
 def class_state(each: Report) -> str:

@@ -274,9 +274,12 @@ class Replica:
 
     def _report_changes(self, turn: Turn, keys: Sequence[bytes]) -> None:
         if keys:
-            fate = "are reverted" if self._policy.overwrite_changes else "stay"
+            fate = "are reverted" if self._policy.overwrite_changes else "stay and go nowhere"
             example = display(to_path(keys[0]))
-            turn.alarms.append(f"{len(keys)} local changes on a read-only node {fate}, one of them at {example}")
+            turn.alarms.append(
+                f"local changes on a read-only node {fate}: {len(keys)}, one of them at {example}; only nodes with the "
+                "read-write secret publish"
+            )
 
     def _see(self, turn: Turn, sights: Iterable[Sight]) -> None:
         for sight in sights:

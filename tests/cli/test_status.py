@@ -120,6 +120,15 @@ def test_trouble_comes_with_what_to_do() -> None:
     assert lines[9:] == ["  alarm: clone"]
 
 
+def test_who_has_the_read_only_secret_and_whether_anybody_has_another() -> None:
+    readers = folder(tier="read-only", fingerprint="ab12", state="waiting", peers=[peer("web2", tier="read-only")])
+    lines = render(report(readers)).splitlines()
+    assert lines[3] == "  512 files, 34.5 MB, read-only secret ab12"
+    assert lines[4].startswith("  -> all nodes here have the read-only secret")
+    for peers in ([], [peer("web2")], [peer("web2", tier="read-only", connected=False)]):
+        assert "-> no peer with a complete copy" in render(report({**readers, "peers": peers}))
+
+
 def test_many_problems_are_counted() -> None:
     problems = [{"path": str(n), "operation": "x", "reason": "y"} for n in range(25)]
     text = render(report(folder(problems=problems, conflicts=["a", "b"], problem_count=1000)))

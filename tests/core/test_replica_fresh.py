@@ -122,8 +122,7 @@ def test_a_read_only_node_reverts_local_edits():
     bench.apply_all()
     effects = bench.see({b"f": file(9), b"g": None, b"mine": file(8), b"d": directory()})
     assert effects.published == []
-    assert "4 local changes" in effects.alarms[0]
-    assert "reverted" in effects.alarms[0]
+    assert "local changes on a read-only node are reverted: 4, one of them at d;" in effects.alarms[0]
     assert bench.plan() == [(b"f", file(1)), (b"g", file(2)), (b"mine", None), (b"d", None)]
 
 
@@ -134,7 +133,7 @@ def test_a_read_only_node_settles_without_a_record():
     assert bench.needs() == []
     effects = bench.handle(Settle(b""))
     assert effects.published == []
-    assert "2 local changes" in effects.alarms[0]
+    assert "reverted: 2, " in effects.alarms[0]
     assert bench.plan() == [(b"f", file(1)), (b"mine", None)]
 
 
@@ -182,7 +181,7 @@ def test_settling_a_read_only_node_that_leaves_what_is_there():
     bench.see({b"mine": file(8), b"old": file(1), b"d": directory(), b"d/x": file(3)})
     author = Author(1)
     bench.receive(author.edit(b"old", file(2), (author.edit(b"old", file(1)),), file(1)))
-    assert "3 local changes stay" in bench.handle(Settle(b"")).alarms[0].replace("on a read-only node ", "")
+    assert "stay and go nowhere: 3, " in bench.handle(Settle(b"")).alarms[0]
     assert bench.plan() == [(b"old", file(2))]
 
 

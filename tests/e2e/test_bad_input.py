@@ -185,7 +185,28 @@ def test_folder_of_another_secret(cluster: Cluster, node: Daemon) -> None:
     node.stop()
     daemon = Daemon(cluster.base / "other", generate_secret(secrets.token_bytes(32)))
     daemon.tree = node.tree
-    assert_refused(daemon, str(node.tree), "another secret")
+    assert_refused(daemon, str(node.tree), "was replicated with another secret before; remove")
+
+
+def test_the_read_only_secret_where_files_are_changed(cluster: Cluster, node: Daemon) -> None:
+    reader = cluster.add("reader", knows=[node], read_only=True).start()
+    await_condition((reader.tree / "file").exists, "the file does not come")
+    cluster.converge()
+    (reader.tree / "file").write_text("edited where nothing is published")
+    await_condition(lambda: bool(reader.status()["alarms"]), "nobody tells of it")
+    assert "local changes on a read-only node are reverted" in reader.status()["alarms"][0]
+    await_file(reader.tree / "file", b"a file")
+    assert "read-only secret" in face(reader, "status").stdout
+    assert "connected, read-only, in sync" in face(node, "status").stdout
+
+
+def test_the_read_only_secret_on_all_nodes(cluster: Cluster) -> None:
+    one = cluster.add("one", read_only=True).start()
+    (one.tree / "file").write_text("that nobody gets")
+    two = cluster.add("two", knows=[one], read_only=True).start()
+    await_condition(lambda: any(peer["connected"] for peer in two.status()["peers"]), "they do not meet")
+    assert "all nodes here have the read-only secret" in face(two, "status").stdout
+    assert "all nodes here have the read-only secret" in face(one, "status").stdout
 
 
 def test_a_mistake_in_the_configuration(cluster: Cluster) -> None:
@@ -196,12 +217,27 @@ def test_a_mistake_in_the_configuration(cluster: Cluster) -> None:
 def test_status_without_a_node(cluster: Cluster) -> None:
     daemon = cluster.add("daemon")
     daemon.write_config()
-    command = [sys.executable, "-m", "syncd.cli", "status", "--json", "--config", str(daemon.config)]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    answer = face(daemon, "status", "--json")
     assert answer.returncode == os.EX_UNAVAILABLE
     assert answer.stdout == ""
     assert len(answer.stderr.splitlines()) == 1
     assert "no node is running" in answer.stderr
+
+
+def test_a_configuration_that_cannot_be_read(cluster: Cluster) -> None:
+    daemon = cluster.add("daemon", prefix=unprivileged())
+    daemon.write_config()
+    daemon.config.chmod(0)
+    for verb in ([], ["status"]):
+        answer = face(daemon, *verb)
+        assert answer.returncode == os.EX_NOPERM
+        assert answer.stderr == f"{daemon.config}: permission denied; run as a user who may read it\n"
+
+
+def face(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the command line of the node's user answers."""
+    command = [*daemon.prefix, sys.executable, "-m", "syncd.cli", *arguments, "--config", str(daemon.config)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 # ---- paths in trouble
