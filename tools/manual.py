@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+from written import write_or_compare
 
 from syncd import __version__
 from syncd.cli.main import VERBS, main
@@ -148,15 +149,5 @@ def _roff(text: str) -> str:
 FORMS: dict[Path, Callable[[], str]] = {ROOT / "docs/CLI.md": markdown, ROOT / "deploy/syncd.1": roff}
 
 
-def run() -> int:
-    """Write or compare; the exit status."""
-    wanted = {path: form() for path, form in FORMS.items()}
-    if "--check" in sys.argv:
-        return 0 if all(path.exists() and path.read_text() == text for path, text in wanted.items()) else 1
-    for path, text in wanted.items():
-        path.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(write_or_compare({path: form() for path, form in FORMS.items()}))

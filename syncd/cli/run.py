@@ -12,7 +12,7 @@ import click
 
 from syncd.cli.client import Client, NotRunning
 from syncd.cli.options import config_option, configuration
-from syncd.cli.wait import LONG_POLL, RETRY
+from syncd.cli.wait import LONG_POLL, RETRY, ask, of_folder
 from syncd.config.errors import OperatorError
 
 ABSENCE: Final = 30.0  # seconds for which the node may be missing: it is starting, or being replaced
@@ -45,8 +45,7 @@ def command(
         signal.signal(number, _end)
     program = find(command[0])
     client = Client(configuration(config))
-    query = {} if folder is None else {"folder": os.path.abspath(folder)}
-    deadline = None if timeout is None else time.monotonic() + timeout
+    query, deadline = of_folder(folder), None if timeout is None else time.monotonic() + timeout
     for condition in conditions or ("ready",):
         Waiting(client, {**query, **query_of(condition)}, deadline, time.monotonic, time.sleep).run()
     become(program, command)
@@ -108,15 +107,12 @@ class Waiting:
     def _ask(self, span: float) -> str | None:
         """Let the node wait; why it is not ready, or None if it is."""
         try:
-            answer = self._client.ask("GET", "/v1/wait", {**self._query, "timeout": f"{span:.3f}"}, span)
+            lacking = ask(self._client, self._query, span)
         except NotRunning as error:
             self._note_absence(error)
             return error.message
         self._missing_since = None
-        if answer.status not in (503, 504):
-            answer.checked()
-            return None
-        return str(answer.body.get("reason") or "the node gave no reason")
+        return lacking
 
     def _note_absence(self, error: NotRunning) -> None:
         now = self._clock()

@@ -28,8 +28,7 @@ def command(
     The node need not be running yet.
     """
     client = Client(configuration(config))
-    query = {} if folder is None else {"folder": os.path.abspath(folder)}
-    deadline = None if timeout is None else time.monotonic() + timeout
+    query, deadline = of_folder(folder), None if timeout is None else time.monotonic() + timeout
     for name in classes or (None,):
         wanted = query if name is None else {"class": name, **query}
         wait_for(client, wanted, deadline, time.monotonic, time.sleep)
@@ -54,15 +53,28 @@ def wait_for(
         first = False
         span = max(0.0, min(left, LONG_POLL))
         try:
-            answer = client.ask("GET", "/v1/wait", {**query, "timeout": f"{span:.3f}"}, span)
+            lacking = ask(client, query, span)
         except NotRunning as error:
             reason = error.message
             if not announced:
                 click.echo("syncd: no node is running yet, waiting for one", err=True)
                 announced = True
         else:
-            if answer.status not in (503, 504):
-                answer.checked()
+            if lacking is None:
                 return
-            reason = str(answer.body.get("reason") or "the node gave no reason")
+            reason = lacking
         pause(max(0.0, min(RETRY, left)))
+
+
+def of_folder(folder: str | None) -> dict[str, str]:
+    """The part of a query that names a folder; None is all of them."""
+    return {} if folder is None else {"folder": os.path.abspath(folder)}
+
+
+def ask(client: Client, query: dict[str, str], span: float) -> str | None:
+    """Let the node wait for `span` seconds: why it is not ready, or None if it is. Raises OperatorError, NotRunning."""
+    answer = client.ask("GET", "/v1/wait", {**query, "timeout": f"{span:.3f}"}, span)
+    if answer.status not in (503, 504):
+        answer.checked()
+        return None
+    return str(answer.body.get("reason") or "the node gave no reason")

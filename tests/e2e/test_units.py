@@ -1,7 +1,6 @@
 """Units between real processes: nobody finds half of one, whatever is killed in between."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab.cluster import Cluster, Daemon, await_condition, snapshot
+from tests.lab.plugin import texts
 
 ATOMIC = {"atomic": ["/plugins/*"]}
 FILES = 40
@@ -37,20 +37,9 @@ def bring(daemon: Daemon, version: int) -> None:
 
 
 def versions(top: Path) -> set[str]:
-    """All versions in the plugin, read through one descriptor. Raises OSError if a file is missing."""
-    directory = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        found = set()
-        for name in ("foo.php", *(f"inc/{number}.php" for number in range(FILES))):
-            file = os.open(name, os.O_RDONLY, dir_fd=directory)
-            found.add(os.read(file, 100).decode())
-            os.close(file)
-        file = os.open("large.bin", os.O_RDONLY, dir_fd=directory)
-        found.add(str(int.from_bytes(os.read(file, 4), "big")))
-        os.close(file)
-        return found
-    finally:
-        os.close(directory)
+    """All versions in the plugin. Raises OSError if a file is missing."""
+    *small, large = texts(top, ("foo.php", *(f"inc/{number}.php" for number in range(FILES)), "large.bin"))
+    return {*(text.decode() for text in small), str(int.from_bytes(large[:4], "big"))}
 
 
 def watch(top: Path, stop: Any, seen: Any) -> None:

@@ -20,6 +20,15 @@ async def running(*insides: Inside) -> AsyncIterator[None]:
         yield
 
 
+@contextlib.asynccontextmanager
+async def joined(one: Inside, two: Inside) -> AsyncIterator[None]:
+    """Both run, the second has dialled the first, and they are alike."""
+    async with running(one, two):
+        await two.join(one)
+        await agree(one, two)
+        yield
+
+
 async def part(*insides: Inside) -> None:
     """End all of their sessions."""
     for inside in insides:

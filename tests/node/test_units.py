@@ -16,7 +16,8 @@ from syncd.node import gathering, telling, yard
 from syncd.store import unit_places
 from syncd.store.applier import Job, Outcome, Result
 from tests.lab.inside import Inside
-from tests.lab.meeting import agree, archived, running
+from tests.lab.meeting import agree, archived, joined
+from tests.lab.plugin import texts
 
 FILES = 12
 PLUGIN = "plugins/foo"
@@ -50,25 +51,14 @@ def write(inside: Inside, version: int, files: int = FILES, extra: int = 0) -> N
 
 
 def versions(top: Path) -> set[str]:
-    """The versions in a plugin, read through one descriptor."""
-    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        found = set()
-        for name in ("foo.php", *(f"inc/{number}.php" for number in range(FILES))):
-            file = os.open(name, os.O_RDONLY, dir_fd=fd)
-            found.add(os.read(file, 100).decode())
-            os.close(file)
-        return found
-    finally:
-        os.close(fd)
+    """The versions in a plugin."""
+    return {text.decode() for text in texts(top, ("foo.php", *(f"inc/{number}.php" for number in range(FILES))))}
 
 
 async def test_a_new_unit_and_its_update(pair: tuple[Inside, Inside]) -> None:
     one, two = pair
     write(one, 1)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         assert versions(two.tree / PLUGIN) == {"1"}
         write(one, 2)
         await agree(one, two)
@@ -129,9 +119,7 @@ def on_exchange(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], *, aft
 async def test_nobody_sees_half_an_update(pair: tuple[Inside, Inside]) -> None:
     one, two = pair
     write(one, 0)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         async with Watcher(two.tree / PLUGIN) as watcher:
             for version in range(1, 8):
                 write(one, version, extra=300_000 * (version % 3))
@@ -145,9 +133,7 @@ async def test_nobody_sees_half_an_update(pair: tuple[Inside, Inside]) -> None:
 async def test_a_plugin_that_is_moved_away_and_then_moved_in_is_never_missing(pair: tuple[Inside, Inside]) -> None:
     one, two = pair
     write(one, 0)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         async with Watcher(two.tree / PLUGIN) as watcher:
             for version in range(1, 5):
                 new = one.tree.parent / "new"
@@ -165,9 +151,7 @@ async def test_a_plugin_that_is_moved_away_and_then_moved_in_is_never_missing(pa
 async def test_what_is_unchanged_is_not_copied_and_a_chmod_copies_one_file(pair: tuple[Inside, Inside]) -> None:
     one, two = pair
     write(one, 1, extra=400_000)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         before = {path: path.stat().st_ino for path in (two.tree / PLUGIN).rglob("*")}
         (one.tree / PLUGIN / "foo.php").chmod(0o600)
         await agree(one, two)
@@ -206,9 +190,7 @@ async def test_an_edit_in_the_instant_of_the_exchange_is_kept(
         else:
             (top / "same.php").unlink()
 
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         on_exchange(monkeypatch, edit)
         write(one, 2)
         await agree(one, two)
@@ -261,9 +243,7 @@ async def test_ignored_entries_stay(tmp_path: Path) -> None:
     secret = generate_secret(os.urandom(32))
     one, two = make(tmp_path, secret, "one"), make(tmp_path, secret, "two", ignore=("*.log", "cache"))
     write(one, 1)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         top = two.tree / PLUGIN
         (top / "cache/deep").mkdir(parents=True)
         (top / "cache/deep/x").write_text("x")
@@ -283,9 +263,7 @@ async def test_where_nothing_can_be_exchanged_the_main_file_comes_last(
     one, two = pair
     write(one, 1)
     (one.tree / PLUGIN / "gone.php").write_text("gone")
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         monkeypatch.setattr(unit_places, "exchange", exchange)
         apply = two.shop.ledger.tree.applier.apply
 
@@ -312,9 +290,7 @@ async def test_a_unit_that_is_deleted_goes_whole_after_a_while(
     write_theme = one.tree / "themes/t/style.css"
     write_theme.parent.mkdir(parents=True)
     write_theme.write_text("css")
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         shutil.rmtree(one.tree / PLUGIN)
         await agree(one, two)
         assert not (two.tree / PLUGIN).exists()
@@ -330,9 +306,7 @@ async def test_a_unit_whose_update_is_left_half_told_waits_for_the_rest(
     monkeypatch.setattr(limits, "MAX_INLINE", 900)
     one, two = pair
     write(one, 1)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         push = telling.push_messages
         monkeypatch.setattr(telling, "push_messages", lambda report: push(report)[:1])
         async with Watcher(two.tree / PLUGIN) as watcher:
@@ -357,7 +331,6 @@ async def test_a_fresh_node_shows_a_plugin_whole(pair: tuple[Inside, Inside], mo
         assert (two.tree / PLUGIN / "large.bin").stat().st_size == 2_000_000
 
     monkeypatch.setattr(unit_places, "move_to_free_name", placed)
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
+        pass
     assert found == [{"1"}]
