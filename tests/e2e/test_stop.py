@@ -137,3 +137,21 @@ def test_a_peer_that_lacks_the_bytes_is_no_peer_that_has_them(cluster: Cluster) 
     one.process.terminate()  # type: ignore[union-attr]
     assert ended(one) == os.EX_TEMPFAIL
     assert "film.mp4" in log(one)
+
+
+def test_peers_hear_that_a_node_stops_before_it_is_gone(cluster: Cluster) -> None:
+    one = cluster.add("one", options={"upload_limit": 100, **PATIENT})
+    (one.tree / "index.php").write_text("there from the start")
+    one.start()
+    one.wait_settled()
+    two = cluster.add("two", knows=[one]).start()
+    two.wait(state="in-sync")
+    assert not two.peer("one")["draining"]
+    (one.tree / "film.mp4").write_bytes(os.urandom(3_000_000))
+    await_condition(lambda: two.status()["need_files"] == 1, "the record does not come")
+    assert one.process is not None
+    one.process.terminate()
+    await_condition(lambda: two.peer("one")["draining"], "the peer hears nothing of it")
+    assert two.peer("one")["connected"]
+    one.process.terminate()
+    assert ended(one) == os.EX_TEMPFAIL

@@ -10,6 +10,7 @@ import pytest
 
 from protocol.keys import generate_secret
 from syncd.config.settings import Hook
+from syncd.core import units
 from syncd.node import hooks
 from tests.lab.cluster import await_condition
 from tests.lab.inside import Inside
@@ -42,11 +43,11 @@ class Place:
         values = {name: getattr(plain, name) for name in plain.__slots__}
         return Hook(**{**values, **changes})
 
-    def holder(self) -> Inside:
-        return Inside(self.base / "holder", self.secret)
+    def holder(self, **options: Any) -> Inside:
+        return Inside(self.base / "holder", self.secret, **options)
 
-    def node(self, **changes: Any) -> Inside:
-        return Inside(self.base / "node", self.secret, on_applied=(self.hook(**changes),))
+    def node(self, atomic: tuple[str, ...] = (), **changes: Any) -> Inside:
+        return Inside(self.base / "node", self.secret, on_applied=(self.hook(**changes),), atomic=atomic)
 
     def told(self) -> list[set[bytes]]:
         """The paths of each run."""
@@ -98,6 +99,23 @@ async def test_once_for_a_theme_and_nothing_for_the_rest(place: Place, monkeypat
         await node.reach(lambda: len(place.told()) == 2)
         assert place.told()[1] == {b"themes/new/0/file 0\n.php"}, "what was removed counts"
     assert status(node)["last"]["reason"] == ""
+
+
+async def test_once_for_a_unit_that_changes_as_a_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pause so short that files which came one after the other would be told one after the other."""
+    monkeypatch.setattr(units, "QUIET", 0.15)
+    atomic = ("/themes/*",)
+    holder, node = place.holder(atomic=atomic), place.node(atomic, quiet=0.0)
+    (holder.tree / "index.html").write_text("of no interest")
+    async with holder.running(), node.running(settled=False):
+        await node.join(holder)
+        await node.reach(lambda: node.in_sync)
+        for number, version in enumerate(("one", "two"), 1):
+            paths = theme(holder.tree, version)
+            await node.reach(lambda number=number: len(place.told()) >= number)  # type: ignore[misc]
+            await node.reach(lambda: not status(node)["pending"] and node.in_sync)
+            assert len(place.told()) == number
+            assert {path for path in place.told()[-1] if path.endswith(b".php")} == paths
 
 
 async def test_what_is_pending_survives(place: Place) -> None:
