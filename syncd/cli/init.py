@@ -16,6 +16,9 @@ from syncd.config.errors import ConfigError, OperatorError
 from syncd.config.hosts import DEFAULT_PORT, join, parse_address, parse_known_host
 from syncd.config.location import CONFIG_VARIABLE, default_storage
 
+SERVICE_CONFIGS = "/etc/syncd"  # of the units that `make install` installs
+UNITS = "/etc/systemd/system"
+SYSTEMD = "/run/systemd/system"  # is there if systemd runs the machine: sd_booted(3)
 SECRET_EXTENSION = ".secret"  # noqa: S105 - of the file name
 
 
@@ -149,12 +152,23 @@ def _next_steps(path: str, directory: str, secret_file: str, address: tuple[str,
     host = address[0] if address and address[0] not in ("", "0.0.0.0", "::") else own_address()  # noqa: S104 - compared
     known = shlex.quote(join(host, port))
     line = f"syncd init --dir {shlex.quote(directory)} --known-host {known} --secret-file -"
+    if os.path.isabs(path):
+        line = f"{line} --config {shlex.quote(path)}"
     return [
-        f"Start this node: syncd --config {shlex.quote(path)}",
+        f"Start this node: {_start(path)}",
         f"On the next host: {line}",
         f"It reads the secret from standard input, never from the command line; from here for example: "
         f"ssh NEXTHOST {shlex.quote(line)} < {shlex.quote(secret_file)}",
     ]
+
+
+def _start(path: str) -> str:
+    """What starts the node of a configuration: the service if it is one's that is installed."""
+    directory, name = os.path.split(os.path.splitext(os.path.abspath(path))[0])
+    unit, template = ("syncd.service",) * 2 if name == "sync" else (f"syncd@{name}.service", "syncd@.service")
+    if directory == SERVICE_CONFIGS and os.path.isdir(SYSTEMD) and os.path.exists(os.path.join(UNITS, template)):
+        return f"systemctl enable --now {shlex.quote(unit.removesuffix('.service'))}"
+    return f"syncd --config {shlex.quote(path)}"
 
 
 def own_address() -> str:

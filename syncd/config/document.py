@@ -100,7 +100,7 @@ def _read(path: str) -> tuple[bytes, int]:
         message = "there is no such file; `syncd init --dir DIR` writes one"
         raise ConfigError(path, 0, 0, message) from None
     except PermissionError:
-        message = "permission denied; run as a user who may read it"
+        message = "permission denied; run as a user who may read it, or with sudo"
         raise ConfigError(path, 0, 0, message, os.EX_NOPERM) from None
     except OSError as error:
         raise ConfigError(path, 0, 0, f"cannot be read: {error.strerror}") from None

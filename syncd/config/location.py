@@ -21,11 +21,22 @@ def find_config(given: str | None, environment: Mapping[str, str]) -> str:
     if named:
         return named
     for place in PLACES:
-        if os.path.exists(place):
+        if _may_be_there(place):
             return os.path.normpath(place)
     looked = " or ".join(PLACES)
     message = f"no configuration in {looked}; give --config FILE, or write one with `syncd init --dir DIR`"
     raise ConfigError("syncd", 0, 0, message)
+
+
+def _may_be_there(path: str) -> bool:
+    """Also if this user may not look: then whoever reads the file says so, not that there is none."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def storage_path_of(path: str, environment: Mapping[str, str] | None = None) -> str:

@@ -223,9 +223,7 @@ async def test_what_is_done_right_after_the_exchange_is_done_to_the_new_unit(
         else:
             file.chmod(0o600)
 
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         on_exchange(monkeypatch, edit, after=True)
         write(one, 2)
         await agree(one, two)
