@@ -58,6 +58,28 @@ def test_the_printed_line_works_on_the_next_host(fresh: Shell) -> None:
     assert second_node.storage_path == str(fresh.root / "b-state")
 
 
+def test_a_configuration_of_the_service_is_started_by_systemd_and_is_that_of_the_next_host_too(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units, configs = fresh.root / "units", fresh.root / "etc"
+    units.mkdir()
+    configs.mkdir()
+    for name, place in (("UNITS", units), ("SYSTEMD", fresh.root), ("SERVICE_CONFIGS", configs)):
+        monkeypatch.setattr(f"syncd.cli.init.{name}", str(place))
+    started = {}
+    for name, unit in (("a", ""), ("sync", "syncd.service"), ("it's", "syncd@.service")):
+        if unit:
+            (units / unit).touch()
+        lines = fresh.call("init", "--dir", f"site-{unit}", "--config", f"{configs}/{name}.json").output.splitlines()
+        started[name] = lines[1]
+        assert lines[2].endswith(f"--config {shlex.quote(f'{configs}/{name}.json')}")
+    assert started == {
+        "a": f"Start this node: syncd --config {configs}/a.json",
+        "sync": "Start this node: systemctl enable --now syncd",
+        "it's": """Start this node: systemctl enable --now 'syncd@it'"'"'s'""",
+    }
+
+
 def test_a_secret_that_exists_stays_where_it_is(fresh: Shell) -> None:
     result = fresh.call("init", "--dir", "new/site", "--secret-file", "site.secret", "--known-host", "dns:web")
     assert result.exit_code == 0

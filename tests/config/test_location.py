@@ -25,6 +25,19 @@ def test_the_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert find_config("given.json", {"SYNCD_CONFIG": "other.json"}) == "given.json"
 
 
+def test_a_place_that_may_not_be_looked_into_may_have_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /etc/syncd is to those who are neither root nor the service: they hear that, not that there is none."""
+    monkeypatch.chdir(tmp_path)
+    closed = tmp_path / "closed/sync.json"
+
+    def stat(path: str) -> None:
+        raise PermissionError if path == str(closed) else FileNotFoundError
+
+    monkeypatch.setattr("syncd.config.location.PLACES", ("./sync.json", str(closed)))
+    monkeypatch.setattr("syncd.config.location.os.stat", stat)
+    assert find_config(None, {}) == str(closed)
+
+
 def test_storage_needs_nothing_else_of_the_file(place: Place) -> None:
     text = '{"storage_path": "${WHERE:-state}", "unknown": 5, "shared_folders": [{"secret": "${NOT_SET}"}]}'
     path = str(place.write(text))

@@ -231,7 +231,7 @@ def test_a_configuration_that_cannot_be_read(cluster: Cluster) -> None:
     for verb in ([], ["status"]):
         answer = face(daemon, *verb)
         assert answer.returncode == os.EX_NOPERM
-        assert answer.stderr == f"{daemon.config}: permission denied; run as a user who may read it\n"
+        assert answer.stderr == f"{daemon.config}: permission denied; run as a user who may read it, or with sudo\n"
 
 
 def face(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
