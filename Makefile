@@ -70,7 +70,7 @@ test-long: setup
 	$(BIN)/python -m tests.crash.kills --count 2000
 
 test-root: setup
-	$(BIN)/pytest $(AGAIN) -m root tests
+	$(BIN)/pytest $(AGAIN) -n 3 --dist loadfile -m root tests
 
 test-stack: setup
 	$(BIN)/pytest -v -s -x -m stack tests/stack

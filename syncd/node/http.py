@@ -55,7 +55,7 @@ class Face:
     async def open_control(self, path: str) -> None:
         """Listen on the control socket, 0600. Raises OSError."""
         runner = await self._runner([*self._health_routes(), *self._control_routes()])
-        temporary = f"{path}.new"
+        temporary = os.path.join(os.path.dirname(path), "new.sock")  # no longer than the name that fits in an address
         for name in (temporary, path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)

@@ -47,7 +47,12 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        directory, name = os.path.split(self._path)
+        place = os.open(directory or ".", os.O_PATH)  # temporary directories are longer than an address may be
+        try:
+            self.sock.connect(f"/proc/self/fd/{place}/{name}")
+        finally:
+            os.close(place)
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from syncd.config.location import MAX_SOCKET_PATH, control_socket
 from syncd.node.admission import Admission
 from syncd.node.draining import Drain
 from syncd.node.events import Events
@@ -38,6 +39,19 @@ async def control(tmp_path: Path) -> AsyncIterator[Socket]:
     finally:
         events.close()
         await face.close()
+
+
+async def test_a_path_as_long_as_an_address_of_a_socket(tmp_path: Path) -> None:
+    drain, events = Drain(), Events(lambda: 0)
+    directory = tmp_path / ("d" * (MAX_SOCKET_PATH - len(control_socket(str(tmp_path / "d"))) + 1))
+    directory.mkdir()
+    path = control_socket(str(directory))
+    assert len(path) == MAX_SOCKET_PATH
+    face = Face(dict, [], Admission([], drain), drain, events)
+    await face.open_control(path)
+    async with Socket(path, events).session() as session:
+        assert (await session.get("http://node/livez")).status == 200
+    await face.close()
 
 
 async def line(response: aiohttp.ClientResponse) -> dict[str, Any]:
