@@ -61,7 +61,7 @@ e2e: setup
 test-heavy: setup
 	$(BIN)/pytest $(AGAIN) -n 2 -m "heavy and not root and not stack" tests
 	$(BIN)/pytest $(AGAIN) -n 2 -m "not root" tests/crash
-	$(BIN)/pytest $(AGAIN) -n 2 -m "not root and not heavy" tests/hostile
+	$(BIN)/pytest $(AGAIN) -n 3 --dist loadfile -m "not root and not heavy" tests/hostile
 
 test-long: setup
 	$(BIN)/python -m tests.sim --hours $(HOURS)

@@ -125,8 +125,8 @@ def test_a_link_local_address_and_an_address_of_ipv6(network: Network, cluster: 
     for host, address in ((one, "fd81::1/64"), (two, "fd81::2/64")):
         host.ip("addr", "add", address, "dev", "eth0", "nodad")
         host.ip("addr", "add", f"fe80::{address[-4]}/64", "dev", "eth0", "nodad")
-    for known in ("[fd81::1]", "[fe80::1%eth0]"):
-        with Cluster(cluster.base / known.strip("[]").replace(":", "-")) as pair:
+    for name, known in (("6", "[fd81::1]"), ("l", "[fe80::1%eth0]")):
+        with Cluster(cluster.base / name) as pair:
             first = pair.add("first", address="", port=PORT, prefix=one.prefix)
             second = pair.add("second", address="", port=PORT, prefix=two.prefix)
             for daemon in (first, second):
