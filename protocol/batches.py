@@ -6,7 +6,7 @@ of its certificate, the number of leaves and the root. A proof carries the recor
 hashes of the subtrees in between.
 """
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence, Set
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -92,6 +92,10 @@ class Pruner:
         self._places = {digest: place for place, _, digest in proof.nodes}
         self._whole = len(self._places) == len(proof.nodes) == proof.count
         self._hashes: dict[tuple[int, int], bytes] = {}  # of subtrees by (first leaf, leaves)
+
+    def covers(self, hashes: Set[bytes]) -> bool:
+        """Whether the proof vouches for all of these record hashes."""
+        return self._places.keys() >= hashes
 
     def prune(self, keep: Collection[bytes]) -> Proof:
         """As the function of that name."""

@@ -52,6 +52,9 @@ class Index(Protocol):
     def store(self, rows: Sequence[Row]) -> None:
         """Insert or replace rows. A row that is neither known, seen nor needed is removed."""
 
+    def add(self, rows: Sequence[Row]) -> None:
+        """Insert rows that are known, each with one record, and need nothing, at keys that have none."""
+
     def mark_losing(self, losing: Mapping[bytes, Collection[Record]], others: Collection[bytes]) -> None:
         """Remember the live records that are not shown at the keys of `losing`, and that there are none at `others`."""
 

@@ -315,12 +315,12 @@ class Replica:
         rows, others = [], []
         for record, disk in event.placed:
             want = entry_of(record)
-            if self._policy.normalise(disk.entry, want) == want:
+            if disk.entry == want or self._policy.normalise(disk.entry, want) == want:
                 rows.append(Row(to_key(record.path), (record,), disk, None))
             else:
                 others.append((record, disk))
         self._index.store_proofs(event.proofs)
-        self._index.store(rows)
+        self._index.add(rows)
         self._memory = Memory()  # what it knows of the liveness below directories is outdated
         turn.scene = Scene(self._index, self._memory)
         take_in(turn, [record for record, _ in others])

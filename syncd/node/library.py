@@ -5,7 +5,7 @@ disk and hashed first: a file that changed since it was indexed is answered as m
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from protocol import limits
@@ -13,14 +13,15 @@ from protocol.batches import Proof, Pruner, to_wire
 from protocol.content import block_id
 from protocol.keys import FolderKeys
 from protocol.messages import AskLeaves, AskPages, AskRecords, Get, Leaves, Objects, Pages, Records
+from protocol.paths import to_path
 from protocol.reconcile import answer_leaves, answer_pages
-from protocol.record import Kind, Record
-from syncd.core.index import Row
+from protocol.record import Record
 from syncd.node.holdings import Holdings, LastFile
 from syncd.store.archive import Archive
 from syncd.store.contents import Contents
 from syncd.store.directories import Directories
-from syncd.store.index import SqliteIndex
+from syncd.store.index import IndexDamaged, SqliteIndex
+from syncd.store.index_rows import Listed, Sealed, list_row
 from syncd.store.look import OPEN_FILE
 
 MESSAGE_BYTES: Final = 256 * 1024  # of contents or records in one answer message
@@ -60,61 +61,63 @@ class Library:
     def records(self, ask: AskRecords) -> Iterator[Records]:
         """The records of the keys or of the range, message by message; the last one says where to go on."""
         sent = 0
-        batch: list[Record] = []
+        batch: list[Sealed | Record] = []
         blobs: list[bytes] = []
         size = 0
-        for row in self._rows(ask):
-            blob = self._small(row) if ask.small else None
-            weight = sum([len(record.raw) for record in row.state]) + len(blob or b"")
-            full = size + weight > MESSAGE_BYTES or len(batch) + len(row.state) > limits.MAX_RECORDS_PER_MESSAGE
+        for item in self._listed(ask):
+            blob = self._small(item) if ask.small else None
+            weight = sum([len(record.raw) for record in item.records]) + len(blob or b"")
+            full = size + weight > MESSAGE_BYTES or len(batch) + len(item.records) > limits.MAX_RECORDS_PER_MESSAGE
             if batch and full:
                 sent += size
                 if sent >= ANSWER_BYTES and not ask.keys:
-                    yield self._message(ask.id, batch, blobs, row.key, True)
+                    yield self._message(ask.id, batch, blobs, item.key, True)
                     return
                 yield self._message(ask.id, batch, blobs, None, False)
                 batch, blobs, size = [], [], 0
-            batch += row.state
+            batch += item.records
             size += weight
             if blob is not None:
                 blobs.append(blob)
         yield self._message(ask.id, batch, blobs, None, True)
 
-    def _small(self, row: Row) -> bytes | None:
-        """The bytes of a small file that is at its path as the one record of the path says, else None."""
-        record, disk = row.state[0], row.disk
-        if record.kind != Kind.FILE or record.size > limits.SMALL_FILE or disk is None or len(row.state) > 1:
-            return None
-        if disk.entry.content != record.content:
+    def _small(self, item: Listed) -> bytes | None:
+        """The bytes of a small file that is at its path as the one record of the path says, else None.
+
+        A record that names the content only as one that it superseded is not told apart: the bytes are then of no use
+        to the peer, and do no harm.
+        """
+        content, size = item.content, item.size
+        if not content or size > limits.SMALL_FILE or len(item.records) > 1 or content not in item.records[0].raw:
             return None
         try:
-            above, name = self._directories.parent(record.path)
+            above, name = self._directories.parent(to_path(item.key))
             fd = os.open(name, OPEN_FILE, dir_fd=above)
         except OSError:
             return None
         try:
-            data = os.read(fd, record.size + 1)
+            data = os.read(fd, size + 1)
         except OSError:
             return None
         finally:
             os.close(fd)
-        return data if block_id(self._block_key, data) == record.content else None
+        return data if block_id(self._block_key, data) == content else None
 
-    def _rows(self, ask: AskRecords) -> Iterator[Row]:
+    def _listed(self, ask: AskRecords) -> Iterator[Listed]:
         if ask.keys:
             rows = self._index.rows(ask.keys)
-            yield from (rows[key] for key in ask.keys if key in rows and rows[key].state)
+            yield from (list_row(rows[key]) for key in ask.keys if key in rows and rows[key].state)
             return
         low = ask.lo
         while True:
-            rows_in_span = self._index.span(low, ask.hi, ROWS_AT_ONCE)
-            yield from (row for row in rows_in_span if row.state)
-            if len(rows_in_span) < ROWS_AT_ONCE:
+            found = self._index.listed(low, ask.hi, ROWS_AT_ONCE)
+            yield from found
+            if len(found) < ROWS_AT_ONCE:
                 return
-            low = rows_in_span[-1].key + b"\0"
+            low = found[-1].key + b"\0"
 
     def _message(
-        self, id_: int, records: list[Record], blobs: list[bytes], following: bytes | None, last: bool
+        self, id_: int, records: list[Sealed | Record], blobs: list[bytes], following: bytes | None, last: bool
     ) -> Records:
         self._load_proofs({record.proof for record in records})
         return pack_records(id_, records, self._prune, tuple(blobs), following, last)
@@ -128,7 +131,10 @@ class Library:
         self._pruners.update({name: Pruner(proof) for name, proof in self._index.proofs(missing).items()})
 
     def _prune(self, name: bytes, keep: set[bytes]) -> Proof:
-        return self._pruners[name].prune(keep)
+        pruner = self._pruners[name]
+        if not pruner.covers(keep):
+            raise IndexDamaged(f"records that their proof {name.hex()} does not cover")
+        return pruner.prune(keep)
 
     # ---- contents
 
@@ -172,7 +178,7 @@ class Library:
 
 def pack_records(
     id_: int,
-    records: list[Record],
+    records: Sequence[Sealed | Record],
     cut: Callable[[bytes, set[bytes]], Proof],
     blobs: tuple[bytes, ...],
     following: bytes | None,
@@ -180,12 +186,12 @@ def pack_records(
 ) -> Records:
     """A RECORDS message whose proofs are cut down to the records it carries.
 
-    cut(proof id, record hashes): the proof, pruned to these records.
+    cut(proof id, record hashes): the proof, pruned to these of its records.
     """
-    numbers: dict[bytes, int] = {}
+    covered: dict[bytes, set[bytes]] = {}
     for record in records:
-        numbers.setdefault(record.proof, len(numbers))
-    hashes = {record.hash for record in records}
-    wire = tuple(to_wire(cut(id_of_proof, hashes)) for id_of_proof in numbers)
+        covered.setdefault(record.proof, set()).add(record.hash)
+    numbers = {name: number for number, name in enumerate(covered)}
+    wire = tuple(to_wire(cut(name, hashes)) for name, hashes in covered.items())
     pairs = tuple((record.raw, numbers[record.proof]) for record in records)
     return Records(id_, wire, pairs, blobs, following, last)

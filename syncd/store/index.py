@@ -25,7 +25,7 @@ from syncd.store.index_database import (
 from syncd.store.index_losers import LosingTable
 from syncd.store.index_pages import BEHIND_ALL, PageTable
 from syncd.store.index_proofs import ProofTable
-from syncd.store.index_rows import Values, to_row
+from syncd.store.index_rows import Listed, Values, to_listed, to_row
 from syncd.store.index_totals import RunningTotals
 from syncd.store.index_writes import Writes
 
@@ -51,6 +51,9 @@ _GET: Final = {count: _GET_ONE.replace("?", ", ".join("?" * count)) for count in
 _SPAN: Final = (
     "SELECT key, state, digest, disk, need_rank, need_order, need_size FROM paths WHERE key >= ? AND key < ?"
     " ORDER BY key LIMIT ?"
+)
+_LISTED: Final = (
+    "SELECT key, state, disk FROM paths WHERE key >= ? AND key < ? AND state IS NOT NULL ORDER BY key LIMIT ?"
 )
 _NEEDS: Final = (
     "SELECT key, state, digest, disk, need_rank, need_order, need_size FROM paths INDEXED BY paths_needed"
@@ -182,9 +185,21 @@ class SqliteIndex(PageTable, ProofTable, LosingTable):
         writes = Writes(self._totals)
         for key in sorted(latest):
             writes.plan(latest[key], before[key])
+        self._run(writes)
+        self._remember(writes.after)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Insert rows that are known, each with one record, and need nothing, at keys that have none."""
+        assert self.database.in_transaction
+        writes = Writes(self._totals)
+        writes.plan_new(sorted(rows))
+        for row in rows:
+            self._remembered.pop(row.key, None)
+        self._run(writes)
+
+    def _run(self, writes: Writes) -> None:
         writes.run(self.database)
         self._count_proofs(writes.proof_uses)
-        self._remember(writes.after)
         self._changed.update(writes.changed)
         if len(self._changed) >= _CHANGED_KEYS:
             self._update_pages()
@@ -193,6 +208,14 @@ class SqliteIndex(PageTable, ProofTable, LosingTable):
         """Up to `limit` rows with low <= key < high, in order of keys."""
         found = self.database.query(_SPAN, (low, BEHIND_ALL if high is None else high, limit))
         return [to_row(values) for values in found]
+
+    def listed(self, low: bytes, high: bytes | None, limit: int) -> list[Listed]:
+        """What to tell a peer of up to `limit` paths that the manifest knows, in order: a third of the cost of `span`.
+
+        The records are not compared with their digest: their hashes have to be looked for in the proofs they name.
+        """
+        found = self.database.query(_LISTED, (low, BEHIND_ALL if high is None else high, limit))
+        return [to_listed(*values) for values in found]
 
     def needs(self, rank: int, after: tuple[int, bytes], limit: int) -> list[Row]:
         """Up to `limit` needed rows of a class in order of (order, key), those above `after` only."""

@@ -1,7 +1,8 @@
 """Rows as the columns of the table `paths`, and back. The layout is in schema.sql."""
 
 import struct
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgpack
 from blake3 import blake3 as _hash
@@ -17,10 +18,30 @@ Values = tuple[bytes, bytes | None, bytes | None, bytes | None, int | None, int 
 
 _RECORD: Final = struct.Struct(">I16s")  # bytes of the record, proof id
 _DISK: Final = struct.Struct(">32sBHQqQq")  # content, kind, mode, size, mtime, inode, ctime
+_FILE_SEEN: Final = struct.Struct(">32sBHQ")  # what _DISK begins with
 _NO_PROOF: Final = bytes(16)
+_FILE: Final = int(Kind.FILE)
+_NO_FILE: Final = (b"", _FILE, 0, 0)
 _KINDS: Final = tuple(Kind)
 _NO_SPARES: Final[frozenset[Dot]] = frozenset()
 _parse: Final = msgpack.unpackb
+
+
+class Sealed(NamedTuple):
+    """A record as it came, for whoever passes it on: canonical bytes, their hash, id of the proof that covers them."""
+
+    raw: bytes
+    hash: bytes
+    proof: bytes
+
+
+class Listed(NamedTuple):
+    """What a peer is told of a path. content, size: of the file that was last seen there; empty and 0 without one."""
+
+    key: bytes
+    records: Sequence[Sealed | Record]
+    content: bytes
+    size: int
 
 
 def to_values(row: Row) -> Values:
@@ -52,6 +73,29 @@ def state_in(values: Values | None) -> State:
     return state
 
 
+def to_listed(key: bytes, packed: bytes, disk: bytes | None) -> Listed:
+    """What the columns state and disk say of a path, without a look into its records. Raises IndexDamaged."""
+    try:
+        records, start = [], 0
+        while start < len(packed):
+            size, proof = _RECORD.unpack_from(packed, start)
+            start += _RECORD.size
+            raw = packed[start : start + size]
+            records.append(Sealed(raw, _hash(raw).digest(), proof))
+            start += size
+        content, kind, _, size = _NO_FILE if disk is None else _FILE_SEEN.unpack_from(disk)
+    except struct.error as error:
+        raise IndexDamaged(f"the records of {key!r} cannot be read: {error}") from error
+    return Listed(key, records, content, size) if kind == _FILE else Listed(key, records, b"", 0)
+
+
+def list_row(row: Row) -> Listed:
+    """The same of a row."""
+    entry = None if row.disk is None else row.disk.entry
+    file = entry is not None and entry.kind is Kind.FILE
+    return Listed(row.key, row.state, entry.content, entry.size) if file else Listed(row.key, row.state, b"", 0)
+
+
 def need_in(values: Values | None) -> Need | None:
     """The need in these columns."""
     if values is None or values[4] is None:
@@ -62,12 +106,13 @@ def need_in(values: Values | None) -> Need | None:
 def pack_state(state: State) -> bytes:
     """The bytes of a state that has members."""
     if len(state) == 1:
-        record = state[0]
-        return _RECORD.pack(len(record.raw), record.proof or _NO_PROOF) + record.raw
-    parts = []
-    for record in state:
-        parts += [_RECORD.pack(len(record.raw), record.proof or _NO_PROOF), record.raw]
-    return b"".join(parts)
+        return pack_record(state[0].raw, state[0].proof)
+    return b"".join([pack_record(record.raw, record.proof) for record in state])
+
+
+def pack_record(raw: bytes, proof: bytes) -> bytes:
+    """The bytes of one member of a state. raw: canonical bytes. proof: id of its proof, or empty."""
+    return _RECORD.pack(len(raw), proof or _NO_PROOF) + raw
 
 
 def _unpack_state(packed: bytes) -> State:

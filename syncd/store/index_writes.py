@@ -1,6 +1,7 @@
 """How rows are written: only what differs, in few statements, with all that is derived from rows in step."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import compress, product
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from protocol.merge import Liveness, State, winner
 from protocol.record import Kind
 from syncd.core.index import Need, Row
 from syncd.store.index_database import Database
-from syncd.store.index_rows import Values, need_in, state_in, to_values
+from syncd.store.index_rows import Values, need_in, pack_disk, pack_record, state_in, to_values
 from syncd.store.index_totals import LIVE_FILES, UNPUBLISHED, RunningTotals
 
 _INSERT: Final = (
@@ -77,6 +78,28 @@ class Writes:
         if values[2] != (None if before is None else before[2]):
             self.changed.append(key)
         self.after.setdefault(key, values)
+
+    def plan_new(self, rows: Sequence[Row]) -> None:
+        """Insert rows that are known, each with one record, and need nothing, at keys that have none.
+
+        Says what `plan` says of such rows, for whole messages of a first sync.
+        """
+        files = size = 0
+        proofs = []
+        for key, (record,), disk, _ in rows:
+            raw, kind, proof = record.raw, record.kind, record.proof
+            if kind is Kind.FILE:
+                files += 1
+                size += record.size
+            if proof:
+                proofs.append(proof)
+            live = _DEAD if kind is Kind.DELETE else _FOUND if record.found else _USER
+            seen = None if disk is None else pack_disk(disk)
+            state = pack_record(raw, proof)
+            self._insert.append((key, state, record.hash, seen, None, None, None, len(key) + len(raw), live))
+        self.changed += [row.key for row in rows]
+        self.proof_uses.update(proofs)
+        self._totals.add(LIVE_FILES, files, size)
 
     def run(self, database: Database) -> None:
         """Write it."""

@@ -73,6 +73,22 @@ class IndexContract:
             assert getattr(found.state[0], name) == getattr(record, name)
         assert (found.state[0].superseded, found.state[0].content_dot) == (record.superseded, record.content_dot)
 
+    def test_rows_that_are_added_are_as_stored(self, index):
+        deleted = make(b"d/gone", 4, Kind.DELETE)
+        found = make(b"d/found", 3, found=True, proof=b"p" * 16)
+        file, directory = make(b"d/x", 2, proof=b"p" * 16), make(b"d", 1, Kind.DIR)
+        index.rows([b"d", b"d\0x"])  # it may remember that there were none
+        rows = [row(record.path, record, disk=seen(record)) for record in (file, directory, found)]
+        index.add([*rows, row(b"d/gone", deleted)])
+        assert list(index.rows([b"d", b"d\0x", b"d\0found"]).values()) == [rows[1], rows[0], rows[2]]
+        assert [item.key for item in index.span(b"", None, 9)] == [b"d", b"d\0found", b"d\0gone", b"d\0x"]
+        assert index.seen_below(b"d") == [b"d\0found", b"d\0x"]
+        assert index.liveness_below(b"d") == Liveness.USER
+        assert index.found_below(b"d") == [b"d\0found"]
+        assert (index.totals().files, index.totals().bytes, index.totals().needs) == (2, 10, {})
+        index.store([row(b"d/x"), row(b"d/found")])
+        assert (index.totals().files, index.liveness_below(b"d")) == (0, Liveness.DEAD)
+
     def test_siblings_keep_their_order_and_proofs(self, index):
         a, b = make(b"x", 1, proof=b"p" * 16), make(b"x", 2, proof=b"q" * 16)
         index.store([row(b"x", a, b)])

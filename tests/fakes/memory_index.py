@@ -53,6 +53,11 @@ class MemoryIndex:
             else:
                 del self._keys[bisect_left(self._keys, row.key)]
 
+    def add(self, rows: Sequence[Row]) -> None:
+        assert not self.rows([row.key for row in rows])
+        assert all(len(row.state) == 1 and row.need is None for row in rows)
+        self.store(rows)
+
     def mark_losing(self, losing: Mapping[bytes, Collection[Record]], others: Collection[bytes]) -> None:
         for key in others:
             self._losing.pop(key, None)

@@ -35,7 +35,7 @@ from syncd.store.index import (
     SqliteIndex,
 )
 from syncd.store.index_database import SCHEMA_VERSION, Database
-from syncd.store.index_rows import to_row, to_values
+from syncd.store.index_rows import list_row, pack_disk, pack_state, to_listed, to_row, to_values
 from tests.core.index_contract import IndexContract
 from tests.fakes.memory_index import MemoryIndex
 from tests.fakes.memory_pages import MemoryPages
@@ -240,6 +240,54 @@ def test_states_of_several_records_come_back(made):
 
 
 # ---- rows
+
+
+def test_rows_that_are_added_leave_the_index_as_if_stored(index, tmp_path):
+    proof = b"p" * 16
+    rows = [row(b"%d/%03d" % (n % 7, n), record(b"%d/%03d" % (n % 7, n), n + 1, proof=proof)) for n in range(600)]
+    rows = [item._replace(disk=disk(inode=n)) for n, item in enumerate(rows)]
+    store(index, row(b"3/1000", record(b"3/1000"), need=Need(0, 0, 0)))
+    index.begin()
+    index.add(rows)
+    index.commit()
+    assert_consistent(index)
+    with closing(SqliteIndex(tmp_path / "other.db", FOLDER, SEED)) as other:
+        store(other, row(b"3/1000", record(b"3/1000"), need=Need(0, 0, 0)), *rows)
+        assert everything(other) == everything(index)
+        assert shape(other) == shape(index)
+
+
+def test_a_row_is_not_added_twice(index):
+    store(index, row(b"a", record(b"a")))
+    index.begin()
+    with pytest.raises(IndexFailed):
+        index.add([row(b"a", record(b"a", 2))])
+
+
+@given(made=st.lists(any_records(), min_size=1, max_size=3), proof=st.binary(min_size=16, max_size=16))
+def test_what_is_told_of_a_path(made, proof):
+    for item in made:
+        item.proof = proof
+    state = tuple({item.hash: item for item in made}.values())
+    for seen in (None, disk(size=9), disk(kind=Kind.DIR, content=DIRECTORY_CONTENT, size=0)):
+        stored = Row(b"k", state, seen, None)
+        listed = to_listed(b"k", pack_state(state), None if seen is None else pack_disk(seen))
+        by_row = list_row(stored)
+        assert [tuple(item) for item in listed.records] == [(item.raw, item.hash, item.proof) for item in state]
+        assert list(by_row.records) == list(state)
+        file = seen is not None and seen.entry.kind == Kind.FILE
+        assert (listed.content, listed.size) == (by_row.content, by_row.size)
+        assert (listed.content, listed.size) == ((seen.entry.content, 9) if file else (b"", 0))
+
+
+def test_what_is_told_of_a_span(index):
+    one, two = record(b"b/1", proof=b"p" * 16), record(b"b/2", proof=b"p" * 16)
+    store(index, row(b"a", seen=disk()), row(b"b/1", one, seen=disk()), row(b"b/2", two), row(b"c", record(b"c")))
+    assert [item.key for item in index.listed(b"", None, 2)] == [to_key(b"b/1"), to_key(b"b/2")]
+    assert [item.key for item in index.listed(to_key(b"b/2"), b"c", 9)] == [to_key(b"b/2")]
+    index.database.run("UPDATE paths SET state = x'00'")
+    with pytest.raises(IndexDamaged):
+        index.listed(b"", None, 9)
 
 
 def test_a_row_that_says_nothing_is_removed(index):
