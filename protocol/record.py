@@ -26,6 +26,7 @@ _FIELDS: Final = 17
 _FIRST: Final = -(1 << 63)  # ns
 _LAST: Final = (1 << 63) - 1  # ns
 _NO_SPARES: Final[frozenset[Dot]] = frozenset()
+_NO_TAIL: Final = [b""]  # no target, nothing superseded
 
 
 class Kind(IntEnum):
@@ -179,20 +180,22 @@ def _checked(fields: list[Any], folder_id: bytes) -> Record:
         raise BadRecord("flags out of range")
     record = Record()
     record.path, record.kind, record.dot = path, _KINDS[kind], (actor, counter)
-    record.context = _context(context)
-    record.spares = _spares(spares)
+    record.context = {} if context == [] else _context(context)
+    record.spares = _NO_SPARES if spares == [] else _spares(spares)
     record.stamp, record.mode, record.mtime, record.size, record.content = stamp, mode, mtime, size, content
     record.found, record.was_directory = bool(flags & _FLAG_FOUND), bool(flags & _FLAG_WAS_DIRECTORY)
-    record.content_dot, record.content_stamp = _origin(record, content_dot, content_stamp)
-    record.target, record.superseded = _tail(tail)
-    _check_kind(record)
+    record.content_dot, record.content_stamp = record.dot, stamp
+    if content_dot is not None or content_stamp is not None:
+        record.content_dot, record.content_stamp = _origin(record, content_dot, content_stamp)
+    record.target, record.superseded = (b"", ()) if tail == _NO_TAIL else _tail(tail)
+    is_plain_file = kind == 0 and flags < _FLAG_WAS_DIRECTORY and tail == _NO_TAIL and type(content) is bytes
+    if not is_plain_file or len(content) != HASH_SIZE or content == DIRECTORY_CONTENT:
+        _check_kind(record)
     return record
 
 
 def _origin(record: Record, content_dot: Any, content_stamp: Any) -> tuple[Dot, int]:
-    """Whose bytes these are: the record's own unless it says otherwise."""
-    if content_dot is None and content_stamp is None:
-        return record.dot, record.stamp
+    """Whose bytes these are, if the record says that they are not its own, or when they came."""
     dot = record.dot if content_dot is None else _dot(content_dot)
     stamp = record.stamp if content_stamp is None else _integer(content_stamp, 0, limits.MAX_STAMP, "content stamp")
     if (content_dot is not None and dot == record.dot) or (content_stamp is not None and stamp == record.stamp):
@@ -236,8 +239,6 @@ def _dot(value: Any) -> Dot:
 
 
 def _context(value: Any) -> dict[bytes, int]:
-    if type(value) is list and not value:
-        return {}
     if type(value) is not list or len(value) > limits.MAX_CONTEXT:
         raise BadRecord("context is too long")
     dots = [_dot(item) for item in value]
@@ -247,8 +248,6 @@ def _context(value: Any) -> dict[bytes, int]:
 
 
 def _spares(value: Any) -> frozenset[Dot]:
-    if type(value) is list and not value:
-        return _NO_SPARES
     if type(value) is not list or len(value) > limits.MAX_SPARES:
         raise BadRecord("too many spares")
     dots = [_dot(item) for item in value]

@@ -6,12 +6,13 @@ says is what is shown. It may be placed before the index knows of it, because a 
 after a crash what was placed is found, and equals what the peers say.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final
 
 from protocol.limits import SMALL_FILE
-from protocol.paths import to_key
+from protocol.paths import to_key, to_path
 from protocol.record import Kind, Record
 from syncd.core.fresh import Freshness
 from syncd.core.index import Index, Row
@@ -34,23 +35,21 @@ def newcomers(
 
     None of a unit: what else is in it may come with other records, or is no small file.
     """
-    by_key: dict[bytes, list[Record]] = {}
-    for record in records:
-        by_key.setdefault(to_key(record.path), []).append(record)
+    by_key = {to_key(record.path): record for record in records}
     keys = sorted(by_key)
     if not keys or not freshness.holds(keys[0]) or index.span(keys[0], keys[-1] + b"\x01", 1):
         return []
+    doubtful = _repeated(records) if len(keys) < len(records) else frozenset()
     grounds = _grounds(index, keys)
     chosen: list[Record] = []
     for key in keys:
-        record = by_key[key][0]
-        above = key.rpartition(b"\0")[0]
-        directory = record.kind == Kind.DIR
-        if len(by_key[key]) > 1 or above not in grounds or key.count(b"\0") > DEEPEST:
+        record = by_key[key]
+        directory = record.kind is Kind.DIR
+        if not directory and (record.content not in contents or record.kind is not Kind.FILE):
             continue
-        if not directory and not _is_at_hand(record, contents):
+        if key.rpartition(b"\0")[0] not in grounds or key.count(b"\0") > DEEPEST or record.size > SMALL_FILE:
             continue
-        if policy.ignored(record.path, directory) or _is_part(units, record):
+        if key in doubtful or policy.ignored(record.path, directory) or (not units.none and _is_part(units, record)):
             continue
         if directory:
             grounds.add(key)
@@ -58,13 +57,14 @@ def newcomers(
     return _without_hidden(chosen, keys)
 
 
+def _repeated(records: Sequence[Record]) -> set[bytes]:
+    """The keys of which there are several records."""
+    return {key for key, count in Counter(to_key(record.path) for record in records).items() if count > 1}
+
+
 def _is_part(units: Units, record: Record) -> bool:
     unit = units.of(record.path)
     return unit is not None and (unit != record.path or record.kind == Kind.DIR)
-
-
-def _is_at_hand(record: Record, contents: Collection[bytes]) -> bool:
-    return record.kind == Kind.FILE and record.size <= SMALL_FILE and record.content in contents
 
 
 def _grounds(index: Index, keys: list[bytes]) -> set[bytes]:
@@ -83,10 +83,5 @@ def _is_ground(row: Row) -> bool:
 
 def _without_hidden(chosen: list[Record], keys: list[bytes]) -> list[Record]:
     """Without files that something else in the batch lies below."""
-    followers = dict(pairwise(keys))
-    return [
-        record
-        for record in chosen
-        if record.kind == Kind.DIR
-        or not followers.get(to_key(record.path), b"").startswith(to_key(record.path) + b"\0")
-    ]
+    hidden = {to_path(key) for key, follower in pairwise(keys) if follower.startswith(key + b"\0")}
+    return [record for record in chosen if record.kind is Kind.DIR or record.path not in hidden]

@@ -6,6 +6,7 @@ it can be, everything is done in the order in which it came.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
 from itertools import chain
 from typing import Final
 
@@ -48,7 +49,7 @@ SERVE_BYTES: Final = 8 << 20  # bytes of these in memory; an honest peer asks fo
 BACKLOG_BYTES: Final = 8 << 20  # of these of all peers together
 BACKLOG_SHARE: Final = 1 << 18  # of these that any peer may have, whatever the others have
 GETS_AT_ONCE: Final = 64  # requests for objects that are answered in one go
-SERVED_AT_ONCE: Final = 1 << 20  # bytes of answers that are made in one go, before they are sent
+SERVED_AT_ONCE: Final = 1 << 20  # bytes of answers that are made in one go, while those before them are sent
 MISSED_IDS: Final = 16_384  # objects we lacked that are remembered per peer, to say when we have them
 
 Asked = AskPages | AskLeaves | AskRecords | Get
@@ -283,11 +284,10 @@ class Exchange:
 
     async def _serve_objects(self, gets: list[Get]) -> None:
         """Answer several in one go: a hop between threads costs more than a small object."""
-        answers, done = chain.from_iterable(map(self._library.objects, gets)), False
+        answers = chain.from_iterable(map(self._library.objects, gets))
         left = {get.id: (get, iter(get.ids)) for get in gets}
-        while not done:
-            messages, done = await self._reader.steps(answers, weight, SERVED_AT_ONCE)
-            for answer in messages:
+        async with aclosing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as ready:
+            async for answer in ready:
                 self._note_missed(answer, *left[answer.id])
                 await self.peer.session.send(answer)
 
@@ -299,8 +299,6 @@ class Exchange:
                     self.peer.missed.add(get.group)
 
     async def _stream(self, answers: Iterator[Records], priority: Priority) -> None:
-        done = False
-        while not done:
-            messages, done = await self._reader.steps(answers, weight, SERVED_AT_ONCE)
-            for answer in messages:
+        async with aclosing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as ready:
+            async for answer in ready:
                 await self.peer.session.send(answer, priority)

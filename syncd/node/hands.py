@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from queue import SimpleQueue
@@ -35,6 +35,27 @@ class Hands:
         size(item), most: so much is enough.
         """
         return await self.run(_take, iterator, size, most, self._clock)
+
+    async def ahead(self, iterator: Iterator[T], size: Callable[[T], int], most: int) -> AsyncGenerator[T, None]:
+        """The items of an iterator, made in portions as by `steps`, each while the one before it is in use.
+
+        To be closed when no more are wanted. The iterator may be at work until the next call of these hands.
+        """
+        loop = asyncio.get_running_loop()
+
+        def begin() -> asyncio.Future[tuple[list[T], bool]]:
+            return loop.run_in_executor(self._thread, lambda: _take(iterator, size, most))
+
+        following: asyncio.Future[tuple[list[T], bool]] | None = begin()
+        try:
+            while following is not None:
+                items, done = await following
+                following = None if done else begin()
+                for item in items:
+                    yield item
+        finally:
+            if following is not None:
+                following.cancel()
 
     def close(self) -> None:
         """Let the call under way end; take no more."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from protocol.batches import Proof, VerifiedProof, from_wire, proof_id, verify_proof
+from protocol.batches import Proof, VerifiedProof, proof_id, read_wire, verify_proof
 from protocol.errors import BadProof
 from protocol.keys import FolderKeys
 from protocol.messages import Records
@@ -30,7 +30,7 @@ def _verified(message: Records, keys: FolderKeys, proofs: dict[bytes, Proof]) ->
     verified: dict[bytes, VerifiedProof] = {}
     owners = []
     for wire in message.proofs:
-        proof = from_wire(wire)
+        proof = read_wire(wire)
         id_ = proof_id(proof)
         if id_ not in verified:  # parts of one batch that were pruned apart may have become equal
             proofs[id_] = proof

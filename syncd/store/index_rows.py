@@ -91,9 +91,9 @@ def to_listed(key: bytes, packed: bytes, disk: bytes | None) -> Listed:
 
 def list_row(row: Row) -> Listed:
     """The same of a row."""
-    entry = None if row.disk is None else row.disk.entry
-    file = entry is not None and entry.kind is Kind.FILE
-    return Listed(row.key, row.state, entry.content, entry.size) if file else Listed(row.key, row.state, b"", 0)
+    if row.disk is None or row.disk.entry.kind is not Kind.FILE:
+        return Listed(row.key, row.state, b"", 0)
+    return Listed(row.key, row.state, row.disk.entry.content, row.disk.entry.size)
 
 
 def need_in(values: Values | None) -> Need | None:

@@ -7,7 +7,7 @@ meanwhile stays, and what was to be placed there is not.
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from stat import S_IMODE
+from stat import S_IFREG
 from typing import Final, NamedTuple
 
 from protocol.edit import Entry
@@ -99,7 +99,9 @@ class Planter:
             for level in levels:
                 os.close(level.fd)
 
-    def _file(self, record: Record, where: int, name: bytes, owner: tuple[int, int] | None, data: bytes) -> Disk:
+    def _file(
+        self, record: Record, where: int, name: bytes, owner: tuple[int, int] | None, data: bytes | memoryview
+    ) -> Disk:
         mode = self._policy.file(record.mode)
         # Nobody else reaches the staging, so a file may have its mode from the start, where the umask lets it.
         fd = os.open(name, _CREATE, mode, dir_fd=where)
@@ -110,7 +112,7 @@ class Planter:
                 os.fchown(fd, *owner)
             os.utime(fd, ns=(self._temps.now, record.mtime))
             status = os.fstat(fd)
-            if S_IMODE(status.st_mode) != mode:
+            if status.st_mode != S_IFREG | mode:
                 os.fchmod(fd, mode)
                 status = os.fstat(fd)
         finally:

@@ -8,8 +8,8 @@ import errno
 import itertools
 import os
 import secrets
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Container, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from stat import S_ISREG
 from typing import Final
 
@@ -22,6 +22,9 @@ from syncd.store.moves import lstat, unlock
 
 _OPEN_FILES: Final = 64  # descriptors held at once; more staged files are opened again when written to
 _RESERVED: Final = 1 << 20  # bytes from which room for a file is asked for in advance
+# Bytes asked for at a time, and ahead of what is written: enough for long extents. All at once would have the first
+# block of a large file wait for that, on file systems that reserve page by page.
+_RESERVED_AHEAD: Final = 64 << 20
 _FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE: Final = 0o600
 _SECTOR: Final = 512  # bytes: what st_blocks counts, whatever the file system's blocks
@@ -209,6 +212,7 @@ class Staged:
         self._staging = staging
         self._blocks = blocks
         self._missing = {number: None for number, block in enumerate(blocks) if block.id is not None}
+        self._unreserved: deque[tuple[int, int]] = deque()  # (start, length) of runs to ask room for, in order
         self._closed = False
         self.owed = 0
 
@@ -244,7 +248,8 @@ class Staged:
         try:
             os.ftruncate(fd, self.size)
             if self.size >= _RESERVED:
-                self._reserve(fd)
+                self._unreserved.extend(_runs(self._blocks))
+            self._reserve(fd, 0)
             self._count_owed(fd)
         except OSError:
             self.discard()
@@ -297,7 +302,10 @@ class Staged:
         if number in self._missing:
             if len(data) != self._blocks[number].length:
                 raise WrongBlock(f"block {number} of {self.content.hex()} has {len(data)} bytes")
-            write_at(self.descriptor(), data, self._blocks[number].offset)
+            fd, offset = self.descriptor(), self._blocks[number].offset
+            if self._unreserved:
+                self._reserve(fd, offset)
+            write_at(fd, data, offset)
             del self._missing[number]
             self.owed = max(0, self.owed - len(data))
 
@@ -308,17 +316,26 @@ class Staged:
     def _count_owed(self, fd: int) -> None:
         self.owed = max(0, content_bytes(self._blocks) - os.fstat(fd).st_blocks * _SECTOR)
 
-    def _reserve(self, fd: int) -> None:
-        start = end = 0
-        for block in self._blocks:
-            if block.id is not None:
-                if block.offset != end:
-                    if start < end:
-                        syscalls.reserve(fd, start, end - start)
-                    start = block.offset
-                end = block.offset + block.length
-        if start < end:
-            syscalls.reserve(fd, start, end - start)
+    def _reserve(self, fd: int, offset: int) -> None:
+        """Ask for room up to some way behind `offset`."""
+        while self._unreserved and self._unreserved[0][0] < offset + _RESERVED_AHEAD:
+            start, length = self._unreserved.popleft()
+            syscalls.reserve(fd, start, length)
+
+
+def _runs(blocks: Iterable[Block]) -> Iterator[tuple[int, int]]:
+    """(start, length) of what is not a hole, in order, cut to what is asked for at a time."""
+    start = end = 0
+    for block in blocks:
+        if block.id is None:
+            continue
+        if block.offset != end or end - start >= _RESERVED_AHEAD:
+            if start < end:
+                yield start, end - start
+            start = block.offset
+        end = block.offset + block.length
+    if start < end:
+        yield start, end - start
 
 
 def content_bytes(blocks: Iterable[Block]) -> int:

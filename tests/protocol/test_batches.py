@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import codec, limits
-from protocol.batches import Proof, Pruner, from_wire, proof_id, prune, sign_batch, to_wire, verify_proof
+from protocol.batches import Proof, Pruner, from_wire, proof_id, prune, read_wire, sign_batch, to_wire, verify_proof
 from protocol.certificate import issue
 from protocol.errors import BadProof, LocalError
 
@@ -183,6 +183,24 @@ GOOD = to_wire(prune(FULL[8], (HASHES[0],)))  # widths 1, 1, 2, 4
 def test_malformed_proofs_are_refused_before_any_signature_is_checked(wire):
     with pytest.raises(BadProof):
         from_wire(wire)
+    with pytest.raises(BadProof):
+        verified(read_wire(wire))
+
+
+@given(batches_and_kept())
+def test_a_proof_that_is_verified_next_need_not_be_looked_at_twice(case):
+    proof = prune(*case)
+    assert read_wire(to_wire(proof)) == proof
+    assert verified(read_wire(to_wire(proof))) == verified(proof)
+
+
+@given(batches_and_kept())
+def test_a_pruner_knows_what_its_proof_covers(case):
+    proof, kept = case
+    pruner = Pruner(proof)
+    assert pruner.covers(frozenset())
+    assert pruner.covers(frozenset(kept))
+    assert not pruner.covers(frozenset([*kept, bytes(32)]))
 
 
 @pytest.mark.parametrize("nodes", [

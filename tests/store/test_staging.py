@@ -181,6 +181,27 @@ def test_room_is_asked_for_in_advance(tmp_path: Path, staging: Staging, monkeypa
     assert asked == []
 
 
+def test_room_for_a_large_file_is_asked_for_ahead_of_what_is_written(
+    tmp_path: Path, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(syscalls, "reserve", lambda fd, offset, length: asked.append((offset, length)))
+    monkeypatch.setattr(staging_module, "_RESERVED_AHEAD", 400_000)
+    blocks, data = cut([b"x" * 200_000, b"y" * 200_000, 1 << 20, *(bytes([n]) * 200_000 for n in range(5))])
+    staged = staging.open(CONTENT, len(data), blocks)
+    hole = 400_000 + (1 << 20)
+    assert asked == [(0, 400_000)]
+    assert staged.owed == len(data) - (1 << 20)
+    for number in (0, 1, 3):
+        staged.put(number, data[blocks[number].offset :][: blocks[number].length])
+    assert asked == [(0, 400_000), (hole, 400_000)]
+    staged.put(7, data[blocks[7].offset :])  # whatever comes first, all before it is asked for
+    assert asked == [(0, 400_000), (hole, 400_000), (hole + 400_000, 400_000), (hole + 800_000, 200_000)]
+    for number in list(staged.missing):
+        staged.put(number, data[blocks[number].offset :][: blocks[number].length])
+    assert (staged.complete, staged.owed) == (True, 0)
+
+
 def test_no_room_leaves_nothing_behind(tmp_path: Path, staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
