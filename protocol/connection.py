@@ -152,11 +152,10 @@ class Connection:
                 return
             self._link = self._begin(result)
             data = result.surplus
-        for plaintext in self._link.opener.feed(data):
-            for kind, body in self._reader.feed(plaintext):
-                yield self._event(self._link.result, messages.decode(kind, body))
-                if self._state == _State.ENDED:
-                    return
+        for kind, body in self._reader.feed(self._link.opener.feed(data)):
+            yield self._event(self._link.result, messages.decode(kind, body))
+            if self._state == _State.ENDED:
+                return
 
     def _begin(self, result: HandshakeResult) -> _Link:
         link = _Link(result, Sealer(result.send), Opener(result.recv))

@@ -70,8 +70,8 @@ class FrameReader:
     def feed(self, plaintext: Data) -> Iterator[Frame]:
         """The frames that are complete with `plaintext`, parsed as the iterator is advanced.
 
-        The iterator must be exhausted before the next call, LocalError otherwise. A body that lay within one plaintext
-        is a view into it, without a copy; a longer one is copied once. Raises FrameError, which ends the reader.
+        The iterator must be exhausted before the next call, LocalError otherwise. Bodies are copied once: nothing that
+        is given, or kept, refers to the plaintext. Raises FrameError, which ends the reader.
         """
         if self._input:
             raise LocalError("the frames of the last input were not read")
@@ -95,10 +95,10 @@ class FrameReader:
             body = yield from self._take(length)
             yield kind, self._decompress(body) if flags else body
 
-    def _take(self, size: int) -> Generator[None, None, Data]:
+    def _take(self, size: int) -> Generator[None, None, bytes]:
         """Wait until there are `size` bytes, and return them."""
         if size <= len(self._input):
-            taken, self._input = self._input[:size], self._input[size:]
+            taken, self._input = bytes(self._input[:size]), self._input[size:]
             return taken
         joined = BytesIO()
         missing = size

@@ -16,6 +16,7 @@ from protocol.noise import TAG_SIZE, CipherState
 
 LENGTH_SIZE: Final = 2
 _OVERHEAD: Final = LENGTH_SIZE + TAG_SIZE
+_ROOM_KEPT: Final = 1 << 19  # bytes of plaintext that stay reserved: one read from a socket brings less
 
 
 class _Direction:
@@ -66,17 +67,19 @@ class Sealer(_Direction):
 class Opener(_Direction):
     """The receiving end. Holds at most one incomplete message."""
 
-    __slots__ = ("_broken", "_partial")
+    __slots__ = ("_broken", "_partial", "_room")
 
     def __init__(self, cipher: CipherState, interval: int = limits.REKEY_INTERVAL) -> None:
         """interval: messages under one key, the same as the sender's. Raises LocalError as Sealer."""
         super().__init__(cipher, interval)
         self._partial = bytearray()
+        self._room = memoryview(b"")  # for the plaintext of one call: a new buffer would have to be zeroed each time
         self._broken = False
 
-    def feed(self, data: bytes | memoryview) -> list[bytes | memoryview]:
-        """The next portion of the peer's stream, from the next bytes of the connection; none if no message is complete.
+    def feed(self, data: bytes | memoryview) -> memoryview:
+        """The next portion of the peer's stream, from the next bytes of the connection; empty if no message completes.
 
+        To be used, or copied, before the next call, which overwrites it.
         Raises TransportError, then and at every later call, for a message that does not open or cannot be one. Nothing
         of the call's bytes is given then.
         """
@@ -115,17 +118,18 @@ class Opener(_Direction):
         self._partial = bytearray(data[place:])
         return bodies
 
-    def _open(self, bodies: list[memoryview]) -> list[bytes | memoryview]:
-        if not bodies:
-            return []
-        out = memoryview(bytearray(sum(map(len, bodies)) - TAG_SIZE * len(bodies)))
+    def _open(self, bodies: list[memoryview]) -> memoryview:
+        total = sum(map(len, bodies)) - TAG_SIZE * len(bodies)
+        if len(self._room) < total or len(self._room) > max(total, _ROOM_KEPT):
+            self._room = memoryview(bytearray(total))
+        out = self._room[:total]
         place = 0
         for body in bodies:
             end = place + len(body) - TAG_SIZE
             self._cipher.decrypt_into(body, out[place:end])
             self._count()
             place = end
-        return [out]
+        return out
 
 
 def _body_size(data: bytearray | memoryview, place: int) -> int:

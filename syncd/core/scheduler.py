@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from protocol.errors import RemoteError
 
-REQUEST_BYTES: Final = 256 * 1024  # of contents named by one request
+REQUEST_BYTES: Final = 256 * 1024  # of contents named by one request of a slow peer
+REQUEST_SHARE: Final = 32  # of a window that one request takes if that is more: fast peers answer fewer of them
 REQUEST_IDS: Final = 512
 WINDOW_LEAST: Final = 1 << 20  # bytes in flight per peer
 WINDOW_MOST: Final = 32 << 20
@@ -351,7 +352,7 @@ class Scheduler:
     def _compose(self, peer: Peer, state: _Peer, now: float) -> Request | None:
         ranks = sorted(rank for rank, heap in self._waiting.items() if heap)
         for rank in self._in_turn(ranks):
-            items = self._take(rank, peer)
+            items = self._take(rank, peer, request_bytes(state.window))
             if items:
                 break
         else:
@@ -380,13 +381,13 @@ class Scheduler:
         favoured = ranks[1 + self._shares % (len(ranks) - 1)]
         return [favoured, *(rank for rank in ranks if rank != favoured)]
 
-    def _take(self, rank: int, peer: Peer) -> list[_Item]:
-        """The next objects of one class that can be asked for in one request."""
+    def _take(self, rank: int, peer: Peer, most: int) -> list[_Item]:
+        """The next objects of one class that can be asked for in one request, which ends with `most` bytes."""
         heap = self._waiting[rank]
         taken: list[_Item] = []
         skipped: list[tuple[int, int, bytes]] = []
         size = 0
-        while heap and len(taken) < REQUEST_IDS and size < REQUEST_BYTES and len(skipped) < SKIPS:
+        while heap and len(taken) < REQUEST_IDS and size < most and len(skipped) < SKIPS:
             entry = heap[0]
             item = self._items.get(entry[2])
             if item is None or item.place != entry[1]:
@@ -461,3 +462,8 @@ class Scheduler:
             rest = min(REST_MOST, REST_FIRST * 2.0 ** min(state.barren, 16))
             state.barren += 1
             state.rest_until = max(state.progress, flight.progress) + rest
+
+
+def request_bytes(window: int) -> int:
+    """Bytes of contents that one request names, with so many in flight (bytes)."""
+    return max(REQUEST_BYTES, window // REQUEST_SHARE)

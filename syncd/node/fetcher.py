@@ -5,6 +5,7 @@ the folder already are copied; the rest is asked of peers; what is complete is a
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -76,7 +77,7 @@ class Fetcher:
         self._wishes = Wishes(self.scheduler)
         self._held: dict[bytes, bytes] = {}  # keys under way, and the content each waits for or b""
         self._ready, self._finished = list[Job](), list[StoredContent]()
-        self._arrived: list[tuple[bytes, bytes, bytes | memoryview]] = []  # content, block, bytes
+        self._arrived: deque[tuple[bytes, bytes, bytes | memoryview]] = deque()  # content, block, bytes
         self._segments: list[bytes] = []  # contents for which a segment came
         self._offers, self._missing, self._pool = Offers(), Missing(), Pool(self._wake)
         self._held_bytes = self._list_bytes = 0
@@ -340,28 +341,27 @@ class Fetcher:
 
     async def _write_blocks(self) -> None:
         while self._segments:
-            names, self._segments = set(self._segments), []
-            for name in names:
-                content = self._contents.get(name)
-                if content is not None and content.assembly is not None:
-                    reason = await self._hands.run(self._sources.advance, content.assembly)
-                    if self._contents.get(name) is not content:
-                        continue
-                    if reason is None:
-                        self._wishes.want(content)
-                        self._check_complete(content)
-                    else:
-                        self._fail(content, reason)
+            named, self._segments = dict.fromkeys(self._segments), []
+            here = [content for name in named if (content := self._contents.get(name)) is not None]
+            assemblies = [content.assembly for content in here if content.assembly is not None]
+            failed = dict(await self._hands.run(self._sources.advance, assemblies))
+            for waiting in here:
+                if self._contents.get(waiting.content) is not waiting or waiting.assembly is None:
+                    continue
+                if waiting.assembly in failed:
+                    self._fail(waiting, failed[waiting.assembly])
+                else:
+                    self._wishes.want(waiting)
+                    self._check_complete(waiting)
         while self._arrived:
             batch, size = [], 0
             while self._arrived and size < WRITE_BYTES:
-                name, id_, data = self._arrived.pop()
+                name, id_, data = self._arrived.popleft()
                 content = self._contents.get(name)
                 if content is not None and content.assembly is not None:
                     batch.append((content.assembly, id_, data))
                     size += len(data)
-            failed = await self._hands.run(self._sources.write, batch)
-            for assembly, reason in failed:
+            for assembly, reason in await self._hands.run(self._sources.write, batch):
                 if assembly.content in self._contents:
                     self._fail(self._contents[assembly.content], reason)
             for name in {assembly.content for assembly, _, _ in batch}:

@@ -25,6 +25,11 @@ class Holdings:
         self._directories = directories
         self._archive = archive
 
+    @property
+    def bare(self) -> bool:
+        """Whether nothing would be found, whatever is looked for: a first sync goes on, and the archive is empty."""
+        return not self._contents.searchable and self._contents.archive_is_empty()
+
     def open(self, content: bytes) -> Iterator[int]:
         """Open descriptors of files that should have the content; each is closed when the next one is asked for.
 

@@ -140,17 +140,26 @@ class Library:
 
     def objects(self, get: Get) -> Iterator[Objects]:
         """The objects asked for, in order, message by message."""
-        parts: list[bytes | None] = []
-        size = 0
+        ids, parts, last = iter(get.ids), list[bytes | None](), False
         with LastFile(self._holdings) as file:
-            for id_ in get.ids:
-                data = self._segment(id_) if get.kind else self._block(id_, get.group, file)
-                if parts and size + len(data or b"") > MESSAGE_BYTES:
-                    yield Objects(get.id, get.kind, tuple(parts), False)
-                    parts, size = [], 0
-                parts.append(data)
-                size += len(data or b"")
-        yield Objects(get.id, get.kind, tuple(parts), True)
+            while not last:
+                with self._index.snapshot():
+                    parts, following, last = self._portion(get, ids, parts, file)
+                yield Objects(get.id, get.kind, tuple(parts), last)
+                parts = following
+
+    def _portion(
+        self, get: Get, ids: Iterator[bytes], parts: list[bytes | None], file: LastFile
+    ) -> tuple[list[bytes | None], list[bytes | None], bool]:
+        """(the objects of one message, which begin with `parts`; the one behind them; whether these are the last)."""
+        size = sum([len(data or b"") for data in parts])
+        for id_ in ids:
+            data = self._segment(id_) if get.kind else self._block(id_, get.group, file)
+            size += len(data or b"")
+            if parts and size > MESSAGE_BYTES:
+                return parts, [data], False
+            parts.append(data)
+        return parts, [], True
 
     def _segment(self, id_: bytes) -> bytes | None:
         return self._contents.segment(id_)

@@ -21,13 +21,17 @@ class Pool:
 
     async def wait(self, more: Callable[[], bool], meanwhile: Callable[[], None]) -> None:
         """Return when there is enough, when nothing more is on its way, or after SECONDS. meanwhile(): at each step."""
-        until = asyncio.get_running_loop().time() + SECONDS
-        while 0 < self._size < ENOUGH and more():
-            meanwhile()
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._wake.wait()
-            except TimeoutError:
-                break
-            self._wake.clear()
+        if not 0 < self._size < ENOUGH or not more():
+            self._size = 0
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SECONDS
+        timer = loop.call_at(until, self._wake.set)  # cheaper than a timeout around each wait
+        try:
+            while 0 < self._size < ENOUGH and more() and loop.time() < until:
+                meanwhile()
+                await self._wake.wait()
+                self._wake.clear()
+        finally:
+            timer.cancel()
         self._size = 0

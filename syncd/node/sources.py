@@ -1,7 +1,7 @@
 """Where the bytes of needed contents come from without asking a peer; runs in the folder's worker thread."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from protocol import limits
 from protocol.content import block_id
@@ -16,6 +16,8 @@ from syncd.node.gauge import Gauge, NoRoom
 from syncd.node.holdings import Holdings
 from syncd.node.ledger import Ledger
 from syncd.store.staging import Staged, Staging
+
+T = TypeVar("T")
 
 RESTART_SECONDS: Final = 0.1  # least time between two reads of the needs from their beginning while more are there
 _FIRST_PLACE: Final = (0, 0)  # of what has to be done before something needed, a directory above it say
@@ -100,7 +102,16 @@ class Sources:
 
     def load(self, held: frozenset[bytes], limit: int, offered: dict[bytes, bytes]) -> Load:
         """Up to `limit` needed paths that are not held, with what the folder itself has for them."""
-        return self._ledger.read(lambda: self._load(held, limit, offered))
+        return self._look(lambda: self._load(held, limit, offered))
+
+    def _look(self, work: Callable[[], T]) -> T:
+        """What many queries find, as one state."""
+
+        def within() -> T:
+            with self._ledger.index.snapshot():
+                return work()
+
+        return self._ledger.read(within)
 
     def _load(self, held: frozenset[bytes], limit: int, offered: dict[bytes, bytes]) -> Load:
         now = self._clock()
@@ -209,17 +220,25 @@ class Sources:
         rows = self._ledger.read(lambda: self._ledger.index.rows(keys))
         return {key for key, row in rows.items() if row.need is not None}
 
-    def advance(self, assembly: Assembly) -> str | None:
-        """Segments came: open the staged file if that were all, and copy what is here. The reason if that failed."""
-        try:
-            if assembly.staged is None:
-                self.gauge.look()
-            assembly.prepare(self._staging, self.gauge)
-            if assembly.staged is not None:
-                assembly.copy_local(self._holdings)
-        except (OSError, RemoteError, NoRoom) as error:
-            return getattr(error, "strerror", None) or str(error)
-        return None
+    def advance(self, assemblies: Sequence[Assembly]) -> list[tuple[Assembly, str]]:
+        """Segments came for these: open the staged files of those that have all of them, and copy what is here.
+
+        Returns those for which that failed, with the reason.
+        """
+        if any(assembly.staged is None for assembly in assemblies):
+            self.gauge.look()
+        return self._look(lambda: self._advance(assemblies))
+
+    def _advance(self, assemblies: Sequence[Assembly]) -> list[tuple[Assembly, str]]:
+        failed = []
+        for assembly in assemblies:
+            try:
+                assembly.prepare(self._staging, self.gauge)
+                if assembly.staged is not None and not self._holdings.bare:
+                    assembly.copy_local(self._holdings)
+            except (OSError, RemoteError, NoRoom) as error:
+                failed.append((assembly, getattr(error, "strerror", None) or str(error)))
+        return failed
 
     def write(self, batch: list[tuple[Assembly, bytes, bytes | memoryview]]) -> list[tuple[Assembly, str]]:
         """Stage blocks; those contents that could not be written, with the reason."""

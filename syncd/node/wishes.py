@@ -1,8 +1,13 @@
 """Which objects the contents under way wait for, and asking the scheduler for them."""
 
+from typing import Final
+
 from protocol import limits
 from syncd.core.scheduler import Scheduler, Wanted
 from syncd.node.underway import Content
+
+_SEGMENT_LEAST: Final = 256  # bytes
+_PER_SEGMENT_BYTE: Final = 1_024  # bytes of contents: blocks have 64 KiB on average, an entry of the list 40 bytes
 
 
 class Wishes:
@@ -21,7 +26,7 @@ class Wishes:
             self._want(content, content.content, False, b"", content.size)
             return
         for id_ in content.assembly.missing_segments():
-            self._want(content, id_, True, content.content, limits.SMALL_FILE)
+            self._want(content, id_, True, content.content, _segment_size(content.size))
         for block in content.assembly.missing_blocks():
             if block.id is not None:
                 self._want(content, block.id, False, content.content, block.length)
@@ -54,3 +59,8 @@ class Wishes:
         content.asked.add(id_)
         self._waiting.setdefault(id_, set()).add(content.content)
         self._scheduler.want(Wanted(id_, segment, group, length, content.rank, content.order))
+
+
+def _segment_size(size: int) -> int:
+    """About how many bytes a segment has that lists blocks of a content of `size` bytes: what is kept in flight."""
+    return min(limits.SMALL_FILE, _SEGMENT_LEAST + size // _PER_SEGMENT_BYTE)

@@ -125,6 +125,18 @@ class SqliteIndex(PageTable, ProofTable, LosingTable):
                 self.rollback()
             raise
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read in the with statement is one state, unless within a transaction, and takes its locks once."""
+        if self.database.in_transaction:
+            yield
+            return
+        self.database.run("BEGIN")
+        try:
+            yield
+        finally:
+            self.database.rollback()
+
     def begin(self) -> None:
         """Open a transaction. A reader sees one state until it ends it; without, each call sees the latest."""
         self.database.begin()

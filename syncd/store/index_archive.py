@@ -118,6 +118,10 @@ class ArchiveTable:
         """A few items that hold a content."""
         return [_archived(values) for values in self._database.query(_FIND, (content, _FOUND_AT_MOST))]
 
+    def archive_is_empty(self) -> bool:
+        """Whether no item is listed."""
+        return self._database.one("SELECT 1 FROM archive LIMIT 1") is None
+
     def archive_has(self, name: bytes) -> bool:
         """Whether an item of that name is listed."""
         return self._database.one("SELECT 1 FROM archive WHERE name = ?", (name,)) is not None

@@ -28,6 +28,7 @@ from syncd.core.scheduler import (
     Request,
     Scheduler,
     Wanted,
+    request_bytes,
 )
 
 
@@ -421,12 +422,15 @@ def test_the_window_follows_the_rate(rate: float, least: float, most: float) -> 
     now = 0.0
     queue = scheduler.requests(now)
     for _ in range(300):
-        now += REQUEST_BYTES / rate if rate < 1e11 else 0.01
-        answer(scheduler, queue.pop(0), now, REQUEST_BYTES if rate < 1e11 else 1 << 40)
+        request = queue.pop(0)
+        now += len(request.ids) * REQUEST_BYTES / rate if rate < 1e11 else 0.01
+        answer(scheduler, request, now, REQUEST_BYTES if rate < 1e11 else 1 << 40)
         queue += scheduler.requests(now)
     window = scheduler._peers["a"].window
     assert least <= window <= most
-    assert len(queue) in range(window // REQUEST_BYTES, window // REQUEST_BYTES + 2) or len(queue) == REQUESTS_IN_FLIGHT
+    named = -(-request_bytes(window) // REQUEST_BYTES) * REQUEST_BYTES  # by one request, in whole objects
+    assert len(queue) in range(window // named, window // named + 2) or len(queue) == REQUESTS_IN_FLIGHT
+    assert {len(request.ids) for request in queue[-4:]} == {named // REQUEST_BYTES}
 
 
 def test_a_pause_does_not_count_for_the_rate() -> None:
@@ -467,7 +471,7 @@ def test_who_has_nothing_is_asked_seldom_while_others_work() -> None:
             answer(scheduler, request, now, -1)
             scheduler.refresh("empty")
         else:
-            now += 0.005
+            now += 0.005 * len(request.ids) * 4_000 / REQUEST_BYTES
             answer(scheduler, request, now, 4_000)
         queue += scheduler.requests(now)
     assert not any(scheduler.wants(name(number)) for number in range(20_000))
@@ -724,7 +728,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         (rank,) = {wanted.rank for wanted in asked}
         assert [wanted.order for wanted in asked] == sorted(wanted.order for wanted in asked)
         assert asked[0].order == min(wanted.order for wanted in waiting if wanted.rank == rank)
-        assert sum(wanted.length for wanted in asked[:-1]) < REQUEST_BYTES
+        assert sum(wanted.length for wanted in asked[:-1]) < request_bytes(self.scheduler._peers[request.peer].window)
         self.made += 1
         self.later += rank > min(wanted.rank for wanted in waiting)
         assert self.later <= self.made // SHARE_EVERY + 1
@@ -775,7 +779,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for peer, state in scheduler._peers.items():
             theirs = [flight for flight in model.flights.values() if flight.request.peer == peer]
             assert state.requests == len(theirs) <= REQUESTS_IN_FLIGHT
-            assert state.in_flight < state.window + 2 * REQUEST_BYTES
+            assert state.in_flight < state.window + 2 * request_bytes(state.window)
             assert state.in_flight == sum(sum(f.left.values()) for f in scheduler._flights.values() if f.peer == peer)
 
     def teardown(self) -> None:
