@@ -31,6 +31,7 @@ from syncd.node.hooks import Hooks
 from syncd.node.lag import Lag
 from syncd.node.lead import Lead
 from syncd.node.outgoing import Outgoing
+from syncd.node.pace import Pace
 from syncd.node.peers import CLONED, Peer, Peers
 from syncd.node.puller import Puller
 from syncd.node.settling import settle
@@ -42,8 +43,6 @@ from syncd.node.unit_news import UnitNews
 from syncd.node.watching import Watching
 from syncd.node.workshop import Workshop
 
-ANNOUNCE_DELAY: Final = 0.02  # seconds in which changes gather before peers are told
-BUSY_DELAY: Final = 0.25  # the same while much is going on
 HEARTBEAT: Final = 30.0  # seconds between signs of life in the index of an idle node: see core/damage.py
 
 _log = structlog.get_logger()
@@ -88,7 +87,7 @@ class Folder:
         self._readiness = Readiness(workshop.priority, [] if fresh else workshop.remembered_ready)
         self.outgoing = Outgoing(workshop)
         self.hooks = Hooks(settings.on_applied, settings.dir, workshop.ledger, workshop.hands)
-        self._changed = asyncio.Event()
+        self._pace = Pace()
         self._refreshed = asyncio.Condition()
         self._refreshing = asyncio.Lock()  # held while the standing, or the classes that it speaks of, change
         self._tasks: asyncio.TaskGroup | None = None
@@ -123,7 +122,7 @@ class Folder:
             _log.info("the index can be used again", dir=self.settings.dir)
             self._stuck = None
             self.fetcher.kick()
-            self._changed.set()
+            self._pace.changed()
             return
         _log.error("the index cannot be used; nothing is published or applied until it can", reason=reason)
         self._stuck = index_problem(reason)
@@ -225,7 +224,7 @@ class Folder:
             if not self.peers.all():
                 self._alone_since = self._loop.time()
             self.finding.left()
-        self._changed.set()
+        self._pace.changed()
 
     async def _converse(self, exchange: Exchange) -> None:
         if self._stuck is not None:  # the comparison has to wait, but what is here can be served
@@ -283,14 +282,16 @@ class Folder:
             self._having.update(result.disk.entry.content for result in report.results if result.disk is not None)
             self._having.update(report.kept)
         self.fetcher.fetched_bytes += report.placed
-        self._changed.set()
+        if report.results and not self.fetcher.busy:
+            self._pace.decided()
+        self._pace.changed()
 
     # ---- what peers tell
 
     def _heard(self, peer: Peer) -> None:
         self._alone_since = None
         self.outgoing.heard(peer)
-        self._changed.set()
+        self._pace.changed()
 
     def _merged_ranges(self, peer: Peer, readiness: Readiness, numbers: list[int]) -> None:
         if peer.settled:
@@ -298,28 +299,23 @@ class Folder:
         if not self._units.none:
             self._arrived.compared(peer, self._shop.priority, numbers)
             self.fetcher.kick()
-        self._changed.set()
+        self._pace.decided()
 
     def _merged_everything(self, peer: Peer, root: bytes) -> None:
         peer.reconciled_root = root
         self._caution.merged()
         if peer.settled:
             self._readiness.merged_everything()
-        self._changed.set()
+        self._pace.decided()
 
     # ---- how the folder stands
 
     async def _refresh_loop(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(1.0):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
+            await self._pace.due()
             async with self._refreshing:
                 await self._refresh()
-            await asyncio.sleep(BUSY_DELAY if self.standing.need_files > INLINE_RECORDS else ANNOUNCE_DELAY)
+            await self._pace.rest(busy=self._lead.taken or self.standing.need_files > INLINE_RECORDS)
 
     async def become(self, settings: FolderSettings) -> None:
         """Other known hosts, classes, ignore rules, readiness and intervals from now on; sessions stay."""
@@ -341,7 +337,7 @@ class Folder:
             self.fetcher.kick()
             self._units.become(Patterns(settings.atomic))
         self.watching.become(settings.folder_rescan_interval, look=settings.ignore != before.ignore)
-        self._changed.set()
+        self._pace.changed()
 
     async def _refresh(self) -> None:
         mark = self._arrived.arrivals.mark()
@@ -452,7 +448,7 @@ class Folder:
         else:
             self.troubles.problems.scan_ends()
             self.spawn(self._shop.hands.run(self._shop.tree_was_taken_over))
-        self._changed.set()
+        self._pace.changed()
 
     # ---- for the face
 
@@ -477,7 +473,7 @@ class Folder:
 
     async def refresh_now(self) -> None:
         """Returns after a refresh that begins after this call."""
-        self._changed.set()
+        self._pace.changed()
         await self.wait_refresh()
 
     @property
