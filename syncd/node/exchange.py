@@ -6,7 +6,7 @@ it can be, everything is done in the order in which it came.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import closing
 from itertools import chain
 from typing import Final
 
@@ -116,6 +116,7 @@ class Exchange:
         session = self.peer.session
         try:
             async with asyncio.TaskGroup() as tasks:
+                self.puller.begin(tasks)
                 tasks.create_task(self._listen())
                 tasks.create_task(self._merge())
                 tasks.create_task(self._serve())
@@ -286,10 +287,11 @@ class Exchange:
         """Answer several in one go: a hop between threads costs more than a small object."""
         answers = chain.from_iterable(map(self._library.objects, gets))
         left = {get.id: (get, iter(get.ids)) for get in gets}
-        async with aclosing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as ready:
-            async for answer in ready:
-                self._note_missed(answer, *left[answer.id])
-                await self.peer.session.send(answer)
+        with closing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as portions:
+            while portion := await portions.next():
+                for answer in portion:
+                    self._note_missed(answer, *left[answer.id])
+                await self.peer.session.send(*portion)
 
     def _note_missed(self, answer: Objects, get: Get, ids: Iterator[bytes]) -> None:
         for data, id_ in zip(answer.objects, ids, strict=False):
@@ -299,6 +301,6 @@ class Exchange:
                     self.peer.missed.add(get.group)
 
     async def _stream(self, answers: Iterator[Records], priority: Priority) -> None:
-        async with aclosing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as ready:
-            async for answer in ready:
-                await self.peer.session.send(answer, priority)
+        with closing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as portions:
+            while portion := await portions.next():
+                await self.peer.session.send(*portion, rank=priority)

@@ -13,7 +13,7 @@ from protocol import limits
 from protocol.content import block_id, segment_id
 from protocol.errors import RemoteError
 from protocol.keys import FolderKeys
-from protocol.messages import Get, Objects
+from protocol.messages import Objects
 from syncd.core.events import Action, Problem
 from syncd.core.scheduler import Scheduler
 from syncd.core.units import Arrivals
@@ -31,7 +31,7 @@ from syncd.node.resting import Resting
 from syncd.node.rests import Rests
 from syncd.node.sources import Sources, Supplied
 from syncd.node.underway import Content
-from syncd.node.wishes import Wishes
+from syncd.node.wishes import Wishes, as_messages
 from syncd.node.yard import Yard
 from syncd.store.applier import Job, Outcome, Source
 
@@ -490,10 +490,10 @@ class Fetcher:
         if self._ending:
             return
         now = self._loop.time()
-        for request in self.scheduler.requests(now):
-            assert isinstance(request.peer, Session)
-            self._last_request = request.number
-            request.peer.post(Get(request.number, int(request.segment), request.group, request.ids))
+        for peer, gets in as_messages(self.scheduler.requests(now)).items():
+            assert isinstance(peer, Session)
+            self._last_request = max(self._last_request, gets[-1].id)
+            peer.post(*gets)
         if self._timer is not None:
             self._timer.cancel()
         moment = self.scheduler.next_time(now)

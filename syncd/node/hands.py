@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,30 +36,40 @@ class Hands:
         """
         return await self.run(_take, iterator, size, most, self._clock)
 
-    async def ahead(self, iterator: Iterator[T], size: Callable[[T], int], most: int) -> AsyncGenerator[T, None]:
-        """The items of an iterator, made in portions as by `steps`, each while the one before it is in use.
-
-        To be closed when no more are wanted. The iterator may be at work until the next call of these hands.
-        """
-        loop = asyncio.get_running_loop()
-
-        def begin() -> asyncio.Future[tuple[list[T], bool]]:
-            return loop.run_in_executor(self._thread, lambda: _take(iterator, size, most))
-
-        following: asyncio.Future[tuple[list[T], bool]] | None = begin()
-        try:
-            while following is not None:
-                items, done = await following
-                following = None if done else begin()
-                for item in items:
-                    yield item
-        finally:
-            if following is not None:
-                following.cancel()
+    def ahead(self, iterator: Iterator[T], size: Callable[[T], int], most: int) -> "Ahead[T]":
+        """The items of an iterator in portions as by `steps`, each made while the one before it is in use."""
+        return Ahead(self._thread, lambda: _take(iterator, size, most, self._clock))
 
     def close(self) -> None:
         """Let the call under way end; take no more."""
         self._thread.shutdown()
+
+
+class Ahead(Generic[T]):
+    """Portions of an iterator. To be closed when no more are wanted, though it may be at work until the thread's next
+    call.
+    """
+
+    def __init__(self, thread: "_Thread", take: Callable[[], tuple[list[T], bool]]) -> None:
+        self._thread, self._take = thread, take
+        self._following: asyncio.Future[tuple[list[T], bool]] | None = self._begin()
+
+    async def next(self) -> list[T]:
+        """The next portion, empty behind the last one. Raises what the iterator raises."""
+        while self._following is not None:
+            items, done = await self._following
+            self._following = None if done else self._begin()
+            if items:
+                return items
+        return []
+
+    def close(self) -> None:
+        """Whatever comes now is not wanted any more."""
+        if self._following is not None:
+            self._following.cancel()
+
+    def _begin(self) -> "asyncio.Future[tuple[list[T], bool]]":
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._take)
 
 
 class _Call(NamedTuple):

@@ -1,5 +1,6 @@
 """Pulls what a peer's manifest has and ours lacks, over one session: the asynchronous shell of a reconciliation."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -57,6 +58,12 @@ class Puller:
         self._done_root: bytes | None = None
         self._gathered: list[Records] = []
         self._gathered_bytes = 0
+        self._tasks: asyncio.TaskGroup | None = None
+        self._merging: asyncio.Task[None] | None = None  # of a batch, while the next one gathers
+
+    def begin(self, tasks: asyncio.TaskGroup) -> None:
+        """The session stands. tasks: of the session, which ends with an error of any of them."""
+        self._tasks = tasks
 
     @property
     def active(self) -> bool:
@@ -112,31 +119,48 @@ class Puller:
             if goes_on:  # the peer looks for the rest of the range while this is merged
                 await self._hands.run(pull.on_records_end, message.id, message.next)
                 await self._ask(pull)
-            if not await self._merge(message):
+            if not await self._gather(message):
                 return
-            if message.last and not goes_on:
-                await self._hands.run(pull.on_records_end, message.id, None)
+            if not message.last or goes_on:
+                return
+            await self._merged()
+            await self._hands.run(pull.on_records_end, message.id, None)
         await self._advance()
         if self._pull is None and self._latest is not None and self._latest.root != self._root:
             await self.consider(self._latest, own_root())
 
-    async def _merge(self, message: Records) -> bool:
-        """Merge records, some messages with contents at once; False while more are waited for."""
+    async def _gather(self, message: Records) -> bool:
+        """Merge records, some messages with contents at once; False while more are waited for.
+
+        A batch with contents is merged while the next one gathers, so that neither the disk nor the peer waits.
+        """
         self._gathered.append(message)
         self._gathered_bytes += sum(map(len, message.blobs))
         if message.blobs and not message.last and self._gathered_bytes < GATHER_BYTES:
             return False
         messages, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        await self._merged()
+        assert self._tasks is not None
+        self._merging = self._tasks.create_task(self._merge(messages))
+        if not message.blobs:
+            await self._merged()
+        return True
+
+    async def _merged(self) -> None:
+        """Return when nothing is being merged."""
+        if self._merging is not None:
+            await self._merging
+            self._merging = None
+
+    async def _merge(self, messages: list[Records]) -> None:
         reports, done = self._ledger.receive(*messages), False
         while not done:
             found, done = await self._hands.steps(reports)
             for report in found:
                 self._on_report(report)
-        return True
 
     async def _ask(self, pull: Pull) -> None:
-        for ask in await self._hands.run(pull.requests):
-            self._session.post(ask)
+        self._session.post(*await self._hands.run(pull.requests))
 
     async def _advance(self) -> None:
         pull = self._pull

@@ -1,9 +1,11 @@
 """Which objects the contents under way wait for, and asking the scheduler for them."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from protocol import limits
-from syncd.core.scheduler import Scheduler, Wanted
+from protocol.messages import Get
+from syncd.core.scheduler import Peer, Request, Scheduler, Wanted
 from syncd.node.underway import Content
 
 _SEGMENT_LEAST: Final = 256  # bytes
@@ -59,6 +61,14 @@ class Wishes:
         content.asked.add(id_)
         self._waiting.setdefault(id_, set()).add(content.content)
         self._scheduler.want(Wanted(id_, segment, group, length, content.rank, content.order))
+
+
+def as_messages(requests: Iterable[Request]) -> dict[Peer, list[Get]]:
+    """Requests as messages to each peer, in order."""
+    found: dict[Peer, list[Get]] = {}
+    for number, peer, segment, group, ids in requests:
+        found.setdefault(peer, []).append(Get(number, int(segment), group, ids))
+    return found
 
 
 def _segment_size(size: int) -> int:

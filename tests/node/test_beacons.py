@@ -221,7 +221,7 @@ async def test_two_that_differ_do_not_remind_each_other_for_ever(tmp_path: Path)
         (peer,) = two.folder.peers.all()
         sent: list[Any] = []
         post = peer.session.post
-        peer.session.post = lambda message, rank=None: (sent.append(message), post(message, rank))[1]  # type: ignore
+        peer.session.post = lambda *messages, rank=None: (sent.extend(messages), post(*messages, rank=rank))[1]  # type: ignore
         beacons = beacons_of(two)
         guest = Guest()
         guest.port = 9

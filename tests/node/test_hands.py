@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import closing
 
 import pytest
 
@@ -33,13 +33,18 @@ async def test_items_come_in_order_and_one_portion_ahead(hands: Hands) -> None:
             yield number
 
     taken = []
-    async with aclosing(hands.ahead(numbers(), one, 2)) as items:
-        async for item in items:
-            if item == 0:  # the next portion is made before this one is used up
+    with closing(hands.ahead(numbers(), one, 2)) as portions:
+        while portion := await portions.next():
+            if portion == [0, 1]:  # the next one is made before this one is used up
                 await asyncio.to_thread(second.wait)
                 assert made == [0, 1, 2, 3]
-            taken.append(item)
-    assert taken == made == [0, 1, 2, 3, 4]
+            taken.append(portion)
+    assert taken == [[0, 1], [2, 3], [4]]
+
+
+async def test_an_iterator_that_ends_with_a_portion_gives_no_empty_one(hands: Hands) -> None:
+    with closing(hands.ahead(iter(range(4)), one, 2)) as portions:
+        assert [await portions.next() for _ in range(4)] == [[0, 1], [2, 3], [], []]
 
 
 async def test_an_error_comes_where_its_item_would(hands: Hands) -> None:
@@ -47,10 +52,10 @@ async def test_an_error_comes_where_its_item_would(hands: Hands) -> None:
         yield 1
         raise OSError("broken")
 
-    async with aclosing(hands.ahead(broken(), one, 1)) as items:
-        assert await anext(items) == 1
+    with closing(hands.ahead(broken(), one, 1)) as items:
+        assert await items.next() == [1]
         with pytest.raises(OSError, match="broken"):
-            await anext(items)
+            await items.next()
 
 
 async def test_who_stops_early_leaves_nothing_to_be_told(hands: Hands) -> None:
@@ -63,8 +68,8 @@ async def test_who_stops_early_leaves_nothing_to_be_told(hands: Hands) -> None:
         goes_on.wait()
         raise OSError("nobody asks for it any more")
 
-    async with aclosing(hands.ahead(failing(), one, 1)) as items:
-        assert await anext(items) == 1
+    with closing(hands.ahead(failing(), one, 1)) as items:
+        assert await items.next() == [1]
     goes_on.set()
     assert await hands.run(lambda: 2) == 2
     assert told == []
