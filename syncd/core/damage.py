@@ -109,19 +109,20 @@ def damage(
     if disk is None:
         return "gone" if lately and before is not None and before.entry.kind is not Kind.DIR else None
     known = before.entry if before is not None else want
-    if disk.entry.kind is not Kind.FILE or disk.ctime > min(crash.last + WINDOW, crash.started):
+    if disk.entry.kind is Kind.DIR or disk.ctime > min(crash.last + WINDOW, crash.started):
         return None
     if known is None:
         return "removed before" if crash.machine and disk.entry.content in superseded else None
-    if known.kind is not Kind.FILE:
+    if (disk.entry.kind, disk.entry.content) == (known.kind, known.content):
         return None
-    if not known.size or disk.entry.content == known.content:
-        return None
-    if not sign.data_end:
-        return "empty" if not disk.entry.size else "full of zeros"
     untouched = before is not None and (disk.inode, True) == (before.inode, disk.ctime <= before.ctime)
-    if sign.data_end < known.size and (sign.begins or (sign.begins is None and untouched)):
-        return "cut short"
+    if disk.entry.kind is known.kind is Kind.FILE:
+        if not known.size:
+            return None
+        if not sign.data_end:
+            return "empty" if not disk.entry.size else "full of zeros"
+        if sign.data_end < known.size and (sign.begins or (sign.begins is None and untouched)):
+            return "cut short"
     shown = want.content if want is not None else b""
     if disk.entry.content not in superseded or disk.entry.content == shown:
         return None

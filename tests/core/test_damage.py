@@ -91,6 +91,21 @@ def test_a_version_that_had_been_placed_and_forgotten(
     assert damage(crash, before, WHOLE.entry, {OLDER}, found, INTACT) == what
 
 
+@pytest.mark.parametrize("found", [file(50), link(b"older")])
+@pytest.mark.parametrize("want", [link(b"newer"), directory(), file(100)])
+@pytest.mark.parametrize("before", [None, link(b"before")])
+def test_an_older_version_in_the_place_of_something_of_another_kind(
+    found: Entry, want: Entry, before: Entry | None
+) -> None:
+    seen = None if before is None else Disk(before, 5, BEFORE - 9)
+    for crash, known, what in (
+        (POWER, {found.content}, "an older version"),
+        (POWER, (), None),
+        (CRASH, {found.content}, None),
+    ):
+        assert damage(crash, seen, want, known, Disk(found, 6, BEFORE), INTACT) == what
+
+
 def test_what_was_not_a_file_with_bytes_cannot_have_lost_them() -> None:
     empty = left(0)
     assert damage(POWER, None, None, (), empty, Sign(0, None)) is None
