@@ -23,11 +23,14 @@ Tree = dict[str, tuple[Any, ...]]
 
 
 class Oracle:
-    """excused: contents that a fault took away."""
+    """excused: contents that a fault took away. borrowed: (path, content) of which it left the bytes at other paths,
+    where a user may do away with them.
+    """
 
     def __init__(self, world: Any) -> None:
         self.world = world
         self.excused: set[bytes] = set()
+        self.borrowed: set[tuple[str, bytes]] = set()
         self.waiting: set[str] = set()  # paths whose bytes nobody has
         self.outside = self.outside_now()
 
@@ -92,11 +95,12 @@ class Oracle:
 
     def excuse_tree(self, node: Any) -> None:
         """The node's tree is about to go: what nobody else has may be lost."""
-        elsewhere = self.archived()
+        archived, elsewhere, lost = self.archived(), set(), files_in(self.tree(node))
         for other in self.world.nodes:
             if other is not node:
-                elsewhere |= contents(self.tree(other))
-        self.excused |= contents(self.tree(node)) - elsewhere
+                elsewhere |= files_in(self.tree(other))
+        self.borrowed |= {key for key in lost - elsewhere if key[1] not in archived}
+        self.excused |= {content for _, content in lost} - {content for _, content in elsewhere} - archived
 
     def restored(self, node: Any) -> None:
         """The node's tree came from elsewhere: as if users had written there what is in it."""
@@ -214,7 +218,7 @@ class Oracle:
             kept |= contents(self.tree(node))
         users = self.world.users
         for path, content in users.written:
-            if (path, content) not in users.dismissed and content not in kept:
+            if (path, content) not in users.dismissed | self.borrowed and content not in kept:
                 return f"lost write: {path}"
         return None
 
@@ -276,6 +280,11 @@ class Oracle:
 def leaf_of(row: Row) -> Leaf:
     """The entry of the manifest that a row stands for."""
     return Leaf(row.key, digest(row.state), len(row.key) + sum(len(record.raw) for record in row.state))
+
+
+def files_in(tree: Tree) -> set[tuple[str, bytes]]:
+    """(path, content) of a tree's files."""
+    return {(path, entry[3]) for path, entry in tree.items() if entry[0] == "file"}
 
 
 def contents(tree: Tree) -> set[bytes]:
