@@ -52,7 +52,7 @@ def judge(name: str, of_class: ClassFacts, folder: FolderFacts) -> Verdict:
     if of_class.needs:
         return Verdict(False, f"{of_class.needs} paths of {name} are still to come")
     if not of_class.holds_records and not folder.allow_empty:
-        return Verdict(False, f"nothing is known of {name} yet")
+        return Verdict(False, f"nothing is known of {name} yet; if it may be empty: ready.allow_empty")
     return Verdict(True, "complete")
 
 

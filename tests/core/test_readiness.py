@@ -50,7 +50,12 @@ folder_facts = st.builds(
     [
         (COMPLETE, PLAIN, True, "complete"),
         (COMPLETE._replace(needs=7), PLAIN, False, "7 paths of config are still to come"),
-        (COMPLETE._replace(holds_records=False), PLAIN, False, "nothing is known of config yet"),
+        (
+            COMPLETE._replace(holds_records=False),
+            PLAIN,
+            False,
+            "nothing is known of config yet; if it may be empty: ready.allow_empty",
+        ),
         (COMPLETE._replace(holds_records=False), PLAIN._replace(allow_empty=True), True, "complete"),
         (COMPLETE, PLAIN._replace(held=True), False, "the folder is held"),
         (COMPLETE._replace(was_ready=True), PLAIN._replace(held=True), False, "the folder is held"),
