@@ -91,6 +91,7 @@ class Folder:
         self._refreshed = asyncio.Condition()
         self._refreshing = asyncio.Lock()  # held while the standing, or the classes that it speaks of, change
         self._tasks: asyncio.TaskGroup | None = None
+        self._calm = False  # nothing is under way and all is well: whatever changes that tells of itself
         self._started = self._loop.time()
         self._alone_since: float | None = self._started
         self._actor = workshop.ledger.replica.actor
@@ -312,7 +313,7 @@ class Folder:
 
     async def _refresh_loop(self) -> None:
         while True:
-            await self._pace.due()
+            await self._pace.due(calm=self._calm)
             async with self._refreshing:
                 await self._refresh()
             await self._pace.rest(busy=self._lead.taken or self.standing.need_files > INLINE_RECORDS)
@@ -387,6 +388,7 @@ class Folder:
         elif not self.watching.armed and not self.standing.need_files and self.watching.scanned_once:
             self.watching.arm()
         self.lag.see(self._loop.time(), self.standing, self.peers.all())
+        self._calm = self.lag.none and all(verdict.ready for verdict in self.standing.verdicts.values())
         await self.chronicle.look(self.standing, self.peers.all())
         await self._notify()
 

@@ -34,6 +34,11 @@ class Lag:
         """Seconds since when the folder is not in sync; 0 if it is."""
         return 0.0 if self._own_since is None else self._now - self._own_since
 
+    @property
+    def none(self) -> bool:
+        """Whether neither the folder nor any peer was behind."""
+        return self._own_since is None and not self._since
+
 
 def in_sync(peer: Peer, root: bytes) -> bool:
     """Whether the peer has our manifest, and all of it on its disk."""

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Final
 
-IDLE_INTERVAL: Final = 1.0  # seconds between two looks though nothing changed
+IDLE_INTERVAL: Final = 1.0  # seconds between two looks though nothing changed: something lasts, and only time ends it
+CALM_INTERVAL: Final = 5.0  # the same while nothing lasts; the folder's room is looked at as often
 GATHER: Final = 0.02  # seconds in which changes gather before peers are told
 BUSY: Final = 0.25  # the same while much is going on, unless it ends
 
@@ -23,9 +24,9 @@ class Pace:
         self._decided.set()
         self._changed.set()
 
-    async def due(self) -> None:
-        """Return when it is time to look."""
-        await _wait(self._changed, IDLE_INTERVAL)
+    async def due(self, calm: bool = False) -> None:
+        """Return when it is time to look. calm: nothing is under way, and all is well."""
+        await _wait(self._changed, CALM_INTERVAL if calm else IDLE_INTERVAL)
         self._changed.clear()
         self._decided.clear()
 

@@ -74,3 +74,13 @@ def test_lag_ends_and_begins_anew() -> None:
     see(lag, 8.0, "syncing", [peer(b"b", OTHER)])
     assert lag.own == 3.0
     assert lag.of(peer(b"b", OTHER)) == 0.0, "a session that ended does not count"
+
+
+def test_nobody_is_behind() -> None:
+    lag = Lag()
+    see(lag, 1.0, "in-sync", [peer(b"b", OURS)])
+    assert lag.none
+    see(lag, 2.0, "in-sync", [peer(b"a", OURS), peer(b"b", OTHER)])
+    assert not lag.none
+    see(lag, 3.0, "waiting", [])
+    assert not lag.none

@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ import xxhash
 
 from protocol.keys import generate_secret
 from syncd.core import guard
+from syncd.node import pace
 from tests.lab.cluster import snapshot
 from tests.lab.inside import Inside
-from tests.lab.meeting import agree, archived, part, problems, running, state
+from tests.lab.meeting import agree, archived, joined, leave, part, problems, running, state
 
 SECRET_OF_XXH3 = bytes.fromhex("b8fe6c3923a44bbe7c01812cf721ad1c")  # the first bytes of its public default
 
@@ -46,9 +48,7 @@ async def test_directories_that_are_moved_into_each_other(pair: tuple[Inside, In
     """`mv x y/` here and `mv y x/` there: each file is where its user put it, and nothing is in a circle."""
     one, two = pair
     write(one.tree, {"x/of-x": b"of x", "y/of-y": b"of y"})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         await part(one, two)
         (one.tree / "x").rename(one.tree / "y/x")
         (two.tree / "y").rename(two.tree / "x/y")
@@ -91,9 +91,7 @@ async def test_deleted_and_written_anew_while_a_peer_is_away(pair: tuple[Inside,
     """The new content, and no conflict with the old one."""
     one, two = pair
     write(one.tree, {"f": b"old", "d/f": b"old", "g": b"old"})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         await part(one, two)
         (one.tree / "f").unlink()
         shutil.rmtree(one.tree / "d")
@@ -118,9 +116,7 @@ async def test_a_directory_moved_in_and_out(pair: tuple[Inside, Inside], tmp_pat
     one, two = pair
     write(one.tree, {"stays": b"stays"})
     write(tmp_path / "outside", {"moved/a": b"a", "moved/deep/b": b"b"})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         await one.reach(lambda: one.folder.watching.armed)
         (tmp_path / "outside/moved").rename(one.tree / "moved")
         await two.reach(lambda: files(two.tree) == {"stays": b"stays", "moved/a": b"a", "moved/deep/b": b"b"})
@@ -156,9 +152,7 @@ async def test_a_plugin_is_updated(
     old = {f"plugins/shop/{n % 9}/{n}.php": b"<?php // %d" % n for n in range(300)}
     new = {f"plugins/shop/{n % 11}/{n}.php": b"<?php // %d" % (n if n % 3 else n * 7) for n in range(100, 400)}
     write(one.tree, {**old, "index.php": b"index", "plugins/hello.php": b"hello"})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         update(one.tree, new)
         await agree(one, two)
         assert files(two.tree) == {**new, "index.php": b"index", "plugins/hello.php": b"hello"}
@@ -177,9 +171,7 @@ async def test_a_file_that_comes_and_goes(pair: tuple[Inside, Inside]) -> None:
     """A thousand times: in the end it is gone everywhere, and one record tells so."""
     one, two = pair
     write(one.tree, {"other": b"other"})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         paths = one.folder.standing.facts.root.count
         await asyncio.to_thread(flap, one.tree / "flapping")
         await agree(one, two)
@@ -209,9 +201,7 @@ async def test_contents_with_one_xxh3_are_two(pair: tuple[Inside, Inside]) -> No
     assert xxhash.xxh3_128_digest(first) == xxhash.xxh3_128_digest(second)
     assert xxhash.xxh3_64_digest(first) == xxhash.xxh3_64_digest(second)
     write(one.tree, {"a": first, "b": second, "version": first})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         status = (one.tree / "version").stat()
         (one.tree / "version").write_bytes(second)
         os.utime(one.tree / "version", ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -239,9 +229,7 @@ async def test_one_file_that_cannot_be_synced(pair: tuple[Inside, Inside]) -> No
     """Everything else arrives; the node does not say that it is in sync, but which path is missing and why."""
     one, two = pair
     write(one.tree, {"before": b"before"})
-    async with running(one, two):
-        await two.join(one)
-        await agree(one, two)
+    async with joined(one, two):
         os.mkfifo(two.tree / "blocked")
         write(one.tree, {"blocked": b"blocked", "other": b"other"})
         await one.folder.watching.rescan()
@@ -255,3 +243,31 @@ async def test_one_file_that_cannot_be_synced(pair: tuple[Inside, Inside]) -> No
         await agree(one, two)
         assert (two.tree / "blocked").read_bytes() == b"blocked"
         assert problems(two) == []
+
+
+async def test_a_calm_pair_hears_of_all_that_happens(
+    pair: tuple[Inside, Inside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing is under way nobody looks again and again: what changes tells of itself."""
+    monkeypatch.setattr(pace, "CALM_INTERVAL", 1e6)
+    one, two = pair
+    write(one.tree, {"here": b"first"})
+    async with joined(one, two):
+        for author, other, content in ((one, two, b"edited"), (two, one, b"edited again")):
+            await calm(*pair)
+            write(author.tree, {"here": content})
+            await other.reach(partial(holds, other, content))
+        await calm(*pair)
+        await leave(two, one)
+        await one.reach(lambda: state(one) == "waiting")
+        assert not one.folder._calm
+
+
+async def calm(*insides: Inside) -> None:
+    """Each becomes so at a look of its own."""
+    for inside in insides:
+        await inside.reach(lambda inside=inside: inside.folder._calm)  # type: ignore[misc]
+
+
+def holds(inside: Inside, content: bytes) -> bool:
+    return files(inside.tree)["here"] == content

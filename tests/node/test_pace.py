@@ -12,7 +12,7 @@ NEVER = 1e6  # seconds
 
 @pytest.fixture(autouse=True)
 def without_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("IDLE_INTERVAL", "GATHER", "BUSY"):
+    for name in ("IDLE_INTERVAL", "CALM_INTERVAL", "GATHER", "BUSY"):
         monkeypatch.setattr(module, name, NEVER)
 
 
@@ -30,6 +30,18 @@ async def test_a_change_is_looked_at_once() -> None:
 async def test_without_a_change_it_is_due_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_INTERVAL", 0.0)
     await Pace().due()
+
+
+async def test_while_nothing_lasts_it_is_due_later_but_for_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_INTERVAL", 0.0)
+    pace = Pace()
+    waiting = asyncio.create_task(pace.due(calm=True))
+    await pace.due(calm=False)
+    assert not waiting.done()
+    pace.changed()
+    await waiting
+    monkeypatch.setattr(module, "CALM_INTERVAL", 0.0)
+    await pace.due(calm=True)
 
 
 async def test_what_is_over_ends_a_busy_rest_and_is_looked_at() -> None:
