@@ -70,6 +70,18 @@ class Verbs(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that a command line begins with. Raises click.UsageError with the verb that may have been meant."""
+        name = args[0]
+        if name in VERBS or name.startswith("-") or ctx.resilient_parsing:  # the last one: the shell completes
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        meant = get_close_matches(name, VERBS, n=1)
+        raise click.UsageError(f"there is no verb {name!r}" + (f"; did you mean {meant[0]}?" if meant else ""), ctx)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -91,13 +103,19 @@ def _exit_code(run: Callable[[], Any]) -> int:
         _tell(error)
         return error.code
     except click.UsageError as error:
-        error.show()
+        _tell_usage(error)
         return os.EX_USAGE
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
+
+
+def _tell_usage(error: click.UsageError) -> None:
+    said = printable(error.format_message().rstrip("."))
+    path = error.ctx.command_path if error.ctx is not None else "syncd"
+    click.echo(f"syncd: {said}{' ' if said.endswith('?') else '; '}see {path} --help", err=True)
 
 
 def _tell(error: OperatorError) -> None:

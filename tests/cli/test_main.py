@@ -75,12 +75,24 @@ def test_no_configuration_anywhere(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("stauts",), ("status", "--jsno"), ("--nonsense",), ("wait", "--timeout", "soon"), ("init",)]
+    ("arguments", "begin", "end"),
+    [
+        (("stauts",), "there is no verb 'stauts'; did you mean status? ", "see syncd --help"),
+        (("xyzzy",), "there is no verb 'xyzzy'; ", "see syncd --help"),
+        (("st\x1b[31matus",), "there is no verb 'st\\x1b[31matus'; did you mean status? ", "see syncd --help"),
+        (("status", "--jsno"), "No such option", " see syncd status --help"),
+        (("--nonsense",), "No such option", "see syncd --help"),
+        (("wait", "--timeout", "soon"), "Invalid value for '--timeout'", "; see syncd wait --help"),
+        (("init",), "Missing option '--dir'", "; see syncd init --help"),
+        (("archive", "lst"), "No such command 'lst'", "see syncd archive --help"),
+    ],
 )
-def test_wrong_command_lines(shell: Shell, arguments: tuple[str, ...]) -> None:
+def test_wrong_command_lines_get_one_line(shell: Shell, arguments: tuple[str, ...], begin: str, end: str) -> None:
     result = shell.call(*arguments)
     assert result.exit_code == os.EX_USAGE
-    assert "Error: " in result.output
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"syncd: {begin}")
+    assert line.endswith(end)
 
 
 @pytest.mark.parametrize(
