@@ -116,9 +116,7 @@ def damage(
     if (disk.entry.kind, disk.entry.content) == (known.kind, known.content):
         return None
     untouched = before is not None and (disk.inode, True) == (before.inode, disk.ctime <= before.ctime)
-    if disk.entry.kind is known.kind is Kind.FILE:
-        if not known.size:
-            return None
+    if known.size and disk.entry.kind is Kind.FILE:
         if not sign.data_end:
             return "empty" if not disk.entry.size else "full of zeros"
         if sign.data_end < known.size and (sign.begins or (sign.begins is None and untouched)):

@@ -93,7 +93,7 @@ def test_a_version_that_had_been_placed_and_forgotten(
 
 @pytest.mark.parametrize("found", [file(50), link(b"older")])
 @pytest.mark.parametrize("want", [link(b"newer"), directory(), file(100)])
-@pytest.mark.parametrize("before", [None, link(b"before")])
+@pytest.mark.parametrize("before", [None, link(b"before"), file(0)._replace(content=b"e" * 32)])
 def test_an_older_version_in_the_place_of_something_of_another_kind(
     found: Entry, want: Entry, before: Entry | None
 ) -> None:
