@@ -162,7 +162,8 @@ class Oracle:
 
     def waits_for_what_nobody_has(self) -> bool:
         """Whether all that is needed are bytes that nobody has, and may have gone: with a tree or an index, or when
-        what a user did after an unclean stop was taken for damage, which is told.
+        what a user did after an unclean stop was taken for damage, which is told, or was about something that the index
+        had forgotten.
         """
         if not all(node.running for node in self.world.present):
             return False
@@ -176,7 +177,8 @@ class Oracle:
             to_key(problem.path) for node in self.world.present for problem in node.folder.standing.problems
             if problem.operation == DAMAGED
         }  # fmt: skip
-        if not self.world.had_losses and not all(row.key in damaged for row in rows):
+        forgotten = {to_key(files.fsencode(path)) for path, _ in self.world.users.raced}
+        if not self.world.had_losses and not all(row.key in damaged | forgotten for row in rows):
             return False
         available = self._available()
         if any(self._names(row) & available for row in rows):
