@@ -19,7 +19,7 @@ from protocol.frames import Data, FrameReader, FrameWriter
 from protocol.handshake import HandshakeResult, Initiator, Responder
 from protocol.keys import Tier
 from protocol.messages import Goodbye, Hello, Message
-from protocol.transport import Opener, Sealer
+from protocol.transport import Opener, Room, Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,13 @@ class Connection:
     `receive`. After RemoteError the connection is dead.
     """
 
-    def __init__(self, handshake: Initiator | Responder, hello: Callable[[HandshakeResult], Hello]) -> None:
-        """hello: makes our HELLO, whose tier proof is bound to the handshake."""
+    def __init__(
+        self, handshake: Initiator | Responder, hello: Callable[[HandshakeResult], Hello], room: Room | None = None
+    ) -> None:
+        """hello: makes our HELLO, whose tier proof is bound to the handshake. room: of one thread's connections."""
         self._handshake = handshake
         self._make_hello = hello
+        self._room = room
         self._state = _State.HANDSHAKE
         self._link: _Link | None = None
         self._writer = FrameWriter()
@@ -158,7 +161,7 @@ class Connection:
                 return
 
     def _begin(self, result: HandshakeResult) -> _Link:
-        link = _Link(result, Sealer(result.send), Opener(result.recv))
+        link = _Link(result, Sealer(result.send), Opener(result.recv, room=self._room))
         hello = messages.encode(self._make_hello(result))
         self._pending += link.sealer.seal(self._writer.frame(Hello.TYPE, hello))
         self._state = _State.HELLO

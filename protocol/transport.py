@@ -64,22 +64,40 @@ class Sealer(_Direction):
         return [out]
 
 
+class Room:
+    """Memory for the plaintext of one call, since a new buffer would have to be zeroed each time.
+
+    Openers may share it that are fed by one thread.
+    """
+
+    __slots__ = ("_memory",)
+
+    def __init__(self) -> None:
+        self._memory = memoryview(b"")
+
+    def take(self, size: int) -> memoryview:
+        """`size` bytes, to be written and used before the next call."""
+        if not size <= len(self._memory) <= max(size, _ROOM_KEPT):
+            self._memory = memoryview(bytearray(size))
+        return self._memory[:size]
+
+
 class Opener(_Direction):
     """The receiving end. Holds at most one incomplete message."""
 
     __slots__ = ("_broken", "_partial", "_room")
 
-    def __init__(self, cipher: CipherState, interval: int = limits.REKEY_INTERVAL) -> None:
+    def __init__(self, cipher: CipherState, interval: int = limits.REKEY_INTERVAL, room: Room | None = None) -> None:
         """interval: messages under one key, the same as the sender's. Raises LocalError as Sealer."""
         super().__init__(cipher, interval)
         self._partial = bytearray()
-        self._room = memoryview(b"")  # for the plaintext of one call: a new buffer would have to be zeroed each time
+        self._room = Room() if room is None else room
         self._broken = False
 
     def feed(self, data: bytes | memoryview) -> memoryview:
         """The next portion of the peer's stream, from the next bytes of the connection; empty if no message completes.
 
-        To be used, or copied, before the next call, which overwrites it.
+        To be used, or copied, before the next call of any opener with the same room, which overwrites it.
         Raises TransportError, then and at every later call, for a message that does not open or cannot be one. Nothing
         of the call's bytes is given then.
         """
@@ -120,9 +138,7 @@ class Opener(_Direction):
 
     def _open(self, bodies: list[memoryview]) -> memoryview:
         total = sum(map(len, bodies)) - TAG_SIZE * len(bodies)
-        if len(self._room) < total or len(self._room) > max(total, _ROOM_KEPT):
-            self._room = memoryview(bytearray(total))
-        out = self._room[:total]
+        out = self._room.take(total)
         place = 0
         for body in bodies:
             end = place + len(body) - TAG_SIZE

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocol import limits, noise
 from protocol.errors import LocalError, TransportError
 from protocol.noise import CipherState
-from protocol.transport import Opener, Sealer
+from protocol.transport import Opener, Room, Sealer
 
 KEY = b"k" * 32
 LARGEST = limits.MAX_TRANSPORT_PLAINTEXT
@@ -303,3 +303,19 @@ def test_ends_need_a_key_and_an_interval(end: type[Sealer] | type[Opener]) -> No
         end(CipherState())
     with pytest.raises(LocalError, match="needs a key"):
         end(cipher(), 0)
+
+
+def test_openers_that_share_a_room_do_not_mix() -> None:
+    room = Room()
+    pairs = [(Sealer(cipher()), Opener(cipher(), room=room)) for _ in range(3)]
+    for turn in range(4):
+        for number, (sealer, opener) in enumerate(pairs):
+            plain = text(1_000 * (number + 1), turn)
+            assert opened(opener, sealed(sealer, plain)) == plain
+
+
+def test_a_room_does_not_stay_as_large_as_the_largest_portion() -> None:
+    room = Room()
+    assert len(room.take(4 << 20)) == 4 << 20
+    assert len(room.take(10)) == 10
+    assert len(room.take(10).obj) == 10
