@@ -19,7 +19,8 @@ from protocol.frames import Data, FrameReader, FrameWriter
 from protocol.handshake import HandshakeResult, Initiator, Responder
 from protocol.keys import Tier
 from protocol.messages import Goodbye, Hello, Message
-from protocol.transport import Opener, Room, Sealer
+from protocol.transport import Opener, Sealer
+from protocol.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +74,19 @@ class Connection:
     """
 
     def __init__(
-        self, handshake: Initiator | Responder, hello: Callable[[HandshakeResult], Hello], room: Room | None = None
+        self,
+        handshake: Initiator | Responder,
+        hello: Callable[[HandshakeResult], Hello],
+        workspace: Workspace | None = None,
     ) -> None:
-        """hello: makes our HELLO, whose tier proof is bound to the handshake. room: of one thread's connections."""
+        """hello: makes our HELLO, whose tier proof is bound to the handshake. workspace: of the thread."""
         self._handshake = handshake
         self._make_hello = hello
-        self._room = room
+        self._workspace = workspace or Workspace()
         self._state = _State.HANDSHAKE
         self._link: _Link | None = None
-        self._writer = FrameWriter()
-        self._reader = FrameReader(messages.BY_TYPE)
+        self._writer = FrameWriter(self._workspace)
+        self._reader = FrameReader(messages.BY_TYPE, self._workspace)
         self._pending: list[Data] = []
         self._said_goodbye = False
 
@@ -161,7 +165,7 @@ class Connection:
                 return
 
     def _begin(self, result: HandshakeResult) -> _Link:
-        link = _Link(result, Sealer(result.send), Opener(result.recv, room=self._room))
+        link = _Link(result, Sealer(result.send), Opener(result.recv, workspace=self._workspace))
         hello = messages.encode(self._make_hello(result))
         self._pending += link.sealer.seal(self._writer.frame(Hello.TYPE, hello))
         self._state = _State.HELLO

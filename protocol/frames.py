@@ -16,6 +16,7 @@ import zstandard
 
 from protocol import limits
 from protocol.errors import FrameError, LocalError
+from protocol.workspace import Workspace
 
 Data = bytes | memoryview
 Frame = tuple[int, Data]  # type and body
@@ -24,14 +25,13 @@ _HEADER: Final = 5
 _COMPRESSED: Final = 0x01
 _OPTIONAL: Final = 0x80
 _PADDING: Final = 0x00
-_LEVEL: Final = 1  # zstd level, the fastest ordinary one: compressing must not be slower than the wire
 
 
 class FrameWriter:
     """Makes frames. Not for use by two threads at once."""
 
-    def __init__(self) -> None:
-        self._compressor: zstandard.ZstdCompressor | None = None
+    def __init__(self, workspace: Workspace | None = None) -> None:
+        self._workspace = workspace or Workspace()
 
     def frame(self, kind: int, parts: Sequence[Data], *, compress: bool = False) -> list[Data]:
         """The parts of a frame whose body is `parts` in order; they are not copied unless compressed.
@@ -49,9 +49,7 @@ class FrameWriter:
         return [_header(kind, 0, size), *parts]
 
     def _compress(self, body: bytes) -> bytes:
-        if self._compressor is None:
-            self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-        packed = len(body).to_bytes(4, "big") + self._compressor.compress(body)
+        packed = len(body).to_bytes(4, "big") + self._workspace.compressor.compress(body)
         return packed.ljust(-(-len(body) // limits.MAX_EXPANSION), b"\0")
 
 
@@ -61,9 +59,9 @@ class FrameReader:
     known: the types that are delivered; others are skipped or refused as the framing rules say.
     """
 
-    def __init__(self, known: Collection[int]) -> None:
+    def __init__(self, known: Collection[int], workspace: Workspace | None = None) -> None:
         self._known = frozenset(known)
-        self._decompressor: zstandard.ZstdDecompressor | None = None
+        self._workspace = workspace or Workspace()
         self._input = memoryview(b"")
         self._frames = self._parse()
 
@@ -121,13 +119,11 @@ class FrameReader:
         size, packed = int.from_bytes(body[:4], "big"), body[4:]
         if not 0 < size <= min(limits.MAX_MESSAGE, limits.MAX_EXPANSION * len(body)):
             raise FrameError(f"{len(body)} bytes claim to decompress to {size}")
-        if self._decompressor is None:
-            self._decompressor = zstandard.ZstdDecompressor(max_window_size=limits.MAX_MESSAGE)
         try:
             # The library reserves as many bytes as the zstd frame claims, and fails unless it gives exactly as many.
             if zstandard.frame_content_size(packed) != size:
                 raise FrameError("the two sizes of a compressed body differ")
-            return self._decompressor.decompress(packed, allow_extra_data=True)
+            return self._workspace.decompressor.decompress(packed, allow_extra_data=True)
         except zstandard.ZstdError as error:
             raise FrameError(f"cannot be decompressed: {error}") from None
 

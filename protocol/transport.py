@@ -13,10 +13,10 @@ from cryptography.exceptions import InvalidTag
 from protocol import limits
 from protocol.errors import LocalError, TransportError
 from protocol.noise import TAG_SIZE, CipherState
+from protocol.workspace import Workspace
 
 LENGTH_SIZE: Final = 2
 _OVERHEAD: Final = LENGTH_SIZE + TAG_SIZE
-_ROOM_KEPT: Final = 1 << 19  # bytes of plaintext that stay reserved: one read from a socket brings less
 
 
 class _Direction:
@@ -64,40 +64,24 @@ class Sealer(_Direction):
         return [out]
 
 
-class Room:
-    """Memory for the plaintext of one call, since a new buffer would have to be zeroed each time.
-
-    Openers may share it that are fed by one thread.
-    """
-
-    __slots__ = ("_memory",)
-
-    def __init__(self) -> None:
-        self._memory = memoryview(b"")
-
-    def take(self, size: int) -> memoryview:
-        """`size` bytes, to be written and used before the next call."""
-        if not size <= len(self._memory) <= max(size, _ROOM_KEPT):
-            self._memory = memoryview(bytearray(size))
-        return self._memory[:size]
-
-
 class Opener(_Direction):
     """The receiving end. Holds at most one incomplete message."""
 
-    __slots__ = ("_broken", "_partial", "_room")
+    __slots__ = ("_broken", "_partial", "_workspace")
 
-    def __init__(self, cipher: CipherState, interval: int = limits.REKEY_INTERVAL, room: Room | None = None) -> None:
+    def __init__(
+        self, cipher: CipherState, interval: int = limits.REKEY_INTERVAL, workspace: Workspace | None = None
+    ) -> None:
         """interval: messages under one key, the same as the sender's. Raises LocalError as Sealer."""
         super().__init__(cipher, interval)
         self._partial = bytearray()
-        self._room = Room() if room is None else room
+        self._workspace = workspace or Workspace()
         self._broken = False
 
     def feed(self, data: bytes | memoryview) -> memoryview:
         """The next portion of the peer's stream, from the next bytes of the connection; empty if no message completes.
 
-        To be used, or copied, before the next call of any opener with the same room, which overwrites it.
+        To be used, or copied, before the next call of any opener with the same workspace, which overwrites it.
         Raises TransportError, then and at every later call, for a message that does not open or cannot be one. Nothing
         of the call's bytes is given then.
         """
@@ -138,7 +122,7 @@ class Opener(_Direction):
 
     def _open(self, bodies: list[memoryview]) -> memoryview:
         total = sum(map(len, bodies)) - TAG_SIZE * len(bodies)
-        out = self._room.take(total)
+        out = self._workspace.room(total)
         place = 0
         for body in bodies:
             end = place + len(body) - TAG_SIZE

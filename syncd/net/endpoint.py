@@ -13,7 +13,7 @@ from protocol.connection import Connection, Established
 from protocol.handshake import HandshakeResult, Initiator, Responder, SelfConnection
 from protocol.keys import FolderKeys
 from protocol.messages import Hello
-from protocol.transport import Room
+from protocol.workspace import Workspace
 from syncd.core.invitations import Invitations
 from syncd.core.networks import Allowed
 from syncd.net.doorman import OFFENCE_COST, REPLAY_COST, STRANGER_COST, Doorman, source_of
@@ -74,7 +74,7 @@ class Endpoint:
         self._static_private = static_private
         self._draw = draw
         self._make_hello = make_hello
-        self._room = Room()
+        self._workspace = Workspace()
         self._on_established = on_established
         self._on_ended = on_ended
         self._on_stranger = on_stranger
@@ -114,7 +114,7 @@ class Endpoint:
         def factory() -> Session:
             handshake = Initiator(keys, self._static_private, self._draw(32))
             session = Session(
-                Connection(handshake, self._make_hello, self._room), established, ended, self._limits, True
+                Connection(handshake, self._make_hello, self._workspace), established, ended, self._limits, True
             )
             self._sessions.add(session)
             return session
@@ -174,7 +174,7 @@ class Endpoint:
         if len(self._own) > OWN_EPHEMERALS:
             self._own.popitem(last=False)
         session = Session(
-            Connection(handshake, self._make_hello, self._room),
+            Connection(handshake, self._make_hello, self._workspace),
             self._incoming_established,
             lambda session, reason: self._incoming_ended(session, reason, source),
             self._limits,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from protocol import limits, noise
 from protocol.errors import LocalError, TransportError
 from protocol.noise import CipherState
-from protocol.transport import Opener, Room, Sealer
+from protocol.transport import Opener, Sealer
+from protocol.workspace import Workspace
 
 KEY = b"k" * 32
 LARGEST = limits.MAX_TRANSPORT_PLAINTEXT
@@ -305,9 +306,9 @@ def test_ends_need_a_key_and_an_interval(end: type[Sealer] | type[Opener]) -> No
         end(cipher(), 0)
 
 
-def test_openers_that_share_a_room_do_not_mix() -> None:
-    room = Room()
-    pairs = [(Sealer(cipher()), Opener(cipher(), room=room)) for _ in range(3)]
+def test_openers_that_share_a_workspace_do_not_mix() -> None:
+    workspace = Workspace()
+    pairs = [(Sealer(cipher()), Opener(cipher(), workspace=workspace)) for _ in range(3)]
     for turn in range(4):
         for number, (sealer, opener) in enumerate(pairs):
             plain = text(1_000 * (number + 1), turn)
@@ -315,7 +316,7 @@ def test_openers_that_share_a_room_do_not_mix() -> None:
 
 
 def test_a_room_does_not_stay_as_large_as_the_largest_portion() -> None:
-    room = Room()
-    assert len(room.take(4 << 20)) == 4 << 20
-    assert len(room.take(10)) == 10
-    assert len(room.take(10).obj) == 10
+    workspace = Workspace()
+    assert len(workspace.room(4 << 20)) == 4 << 20
+    assert len(workspace.room(10)) == 10
+    assert len(workspace.room(10).obj) == 10
