@@ -16,6 +16,15 @@ LABEL = "syncd-stack"
 START_DEADLINE = 60.0  # seconds
 COMMAND_DEADLINE = 300.0
 BUILD_DEADLINE = 500.0
+# as the image of that name has them
+_SLIM = (
+    "force-unsafe-io",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/man/*",
+)
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -117,7 +126,8 @@ class Engine:
         sources = "/etc/apt/sources.list.d/debian.sources"
         if not Path(sources).exists():
             sources = "/etc/apt/sources.list"
-        make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "bookworm"]
+        settings = [f"--dpkgopt={setting}" for setting in _SLIM]
+        make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", *settings, "bookworm"]
         run([*make, str(archive), sources], deadline=BUILD_DEADLINE)
         self.docker("import", "--change", 'CMD ["/bin/bash"]', str(archive), BASE)
         archive.unlink()
