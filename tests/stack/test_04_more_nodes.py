@@ -83,7 +83,7 @@ def test_a_balancer_that_cannot_be_told_stops_no_sync(site: Site) -> None:
     (said,) = [line for line in site.logs("balancer").splitlines() if "the balancer cannot be told" in line]
     assert f"{site.balancer.socket}: No such file or directory" in said
     assert "No such file" in json.dumps(site.status("balancer")["node"]["balancer"])
-    assert "site-c" in nodes(site)
+    until(lambda: "site-c" in nodes(site), "the third node has visitors all the same", 10)
     away.rename(site.balancer.socket)
     until(lambda: "can be told again" in site.logs("balancer"), "it is told again", 30)
 
@@ -91,7 +91,7 @@ def test_a_balancer_that_cannot_be_told_stops_no_sync(site: Site) -> None:
 def test_nodes_and_the_syncd_beside_the_balancer_leave_without_a_failed_request(site: Site) -> None:
     with Traffic(site.browser(), site.editor()) as traffic:
         site.docker("stop", "balancer")
-        assert "site-c" in nodes(site)
+        until(lambda: "site-c" in nodes(site), "the third node has visitors all the same", 10)
         site.docker("start", "balancer")
         until(lambda: filled(site) == [SLOT], "it knows again", 30)
         site.docker("stop", "--time", "90", "site-c")
