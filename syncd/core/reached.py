@@ -1,12 +1,16 @@
 """What of the records that this node made has reached no peer yet.
 
 A peer has all of them up to a moment if it says that its manifest has the root that ours had then, and that its disk
-lacks nothing. Roots name sets of records, so nothing has to be asked or kept per peer.
+lacks nothing. Roots name sets of records, so nothing has to be asked or kept per peer. What a peer ignores it does not
+lack, and has not: where a peer has other rules, paths are looked at.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
+
+from syncd.core.foreign import Ignores
 
 ROOTS_KEPT: Final = 256  # roots of ours that are recognised when a peer tells them late
 PATHS_KEPT: Final = 10_000  # paths that can be named: who reads more?
@@ -35,15 +39,27 @@ class Reached:
         if len(self._roots) > ROOTS_KEPT:
             self._roots.popitem(last=False)
 
-    def heard(self, root: bytes, need_files: int) -> bool:
-        """A peer tells its root, and how many paths its disk lacks. Whether that was news."""
+    def heard(self, root: bytes, need_files: int, ignores: Ignores | None = None) -> bool:
+        """A peer tells its root, and how many paths its disk lacks. Whether that was news.
+
+        ignores: which paths take no part there, though they do here.
+        """
         published = self._roots.get(root)
-        if published is None or need_files:
+        if published is None or need_files or (ignores is not None and not self._keeps(published, ignores)):
             return False
         news = self.earlier or published > self._reached
         self.earlier = False
         self._reached = max(self._reached, published)
         return news
+
+    def _keeps(self, published: int, ignores: Ignores) -> bool:
+        """Whether no path that was published until then, and has reached nobody, takes no part there."""
+        later = self._published - published
+        end = len(self._paths) - later
+        begin = end - max(0, published - self._reached)
+        if self.earlier or begin < 0:
+            return False  # what there is beyond these paths is not known by name
+        return not any(map(ignores, islice(self._paths, begin, end)))
 
     @property
     def outstanding(self) -> int:

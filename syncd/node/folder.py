@@ -85,7 +85,7 @@ class Folder:
         self._having: set[bytes] = set()  # contents that were placed, and will be told of when that is durable
         fresh = workshop.ledger.replica.fresh
         self._readiness = Readiness(workshop.priority, [] if fresh else workshop.remembered_ready)
-        self.outgoing = Outgoing(workshop)
+        self.outgoing = Outgoing(workshop, settings.ignore)
         self.hooks = Hooks(settings.on_applied, settings.dir, workshop.ledger, workshop.hands)
         self._pace = Pace()
         self._refreshed = asyncio.Condition()
@@ -152,7 +152,7 @@ class Folder:
     def hello(self, result: HandshakeResult) -> Hello:
         """Our HELLO for a finished handshake."""
         replica, settled = self._shop.ledger.replica, not self.standing.facts.fresh
-        return make_hello(self.node, self.keys, replica, self._shop.writer, settled, result)
+        return make_hello(self.node, self.keys, replica, self._shop.writer, settled, self.outgoing.features, result)
 
     def attach(self, session: Session, event: Established) -> None:
         """A session for this folder stands."""
@@ -319,7 +319,7 @@ class Folder:
             await self._pace.rest(busy=self._lead.taken or self.standing.need_files > INLINE_RECORDS)
 
     async def become(self, settings: FolderSettings) -> None:
-        """Other known hosts, classes, ignore rules, readiness and intervals from now on; sessions stay."""
+        """Other known hosts, classes, ignore rules, readiness and intervals from now on."""
         before, self.settings = self.settings, settings
         self.finding.dialer.become(settings.known_hosts)
         rules = (settings.priority, settings.ignore, settings.atomic)
@@ -337,6 +337,10 @@ class Folder:
                 self._judge()
             self.fetcher.kick()
             self._units.become(Patterns(settings.atomic))
+        if settings.ignore != before.ignore:
+            self.outgoing.become(settings.ignore)
+            for peer in self.peers.all():  # these rules are told at the beginning of a session
+                peer.session.close("other ignore rules")
         self.watching.become(settings.folder_rescan_interval, look=settings.ignore != before.ignore)
         self._pace.changed()
 

@@ -47,9 +47,10 @@ def make_hello(
     replica: Replica,
     writer: WriterSigner | None,
     settled: bool,
+    features: tuple[str, ...],
     result: HandshakeResult,
 ) -> Hello:
-    """Our HELLO for a finished handshake. writer: of a read-write node."""
+    """Our HELLO for a finished handshake. writer: of a read-write node. features: what is told of our rules."""
     proof = certificate = b""
     if keys.tier == Tier.READ_WRITE:
         assert writer is not None
@@ -65,7 +66,7 @@ def make_hello(
         settled=settled,
         read_only=keys.tier < Tier.READ_WRITE,
         counters=replica.counters(),
-        features=(),
+        features=features,
         limits=(),
         clock=min(max(0, node.clock()), MAX_STAMP),
         epoch=0,

@@ -1,5 +1,8 @@
 """Own changes of a folder on their way out: which of them have reached no peer yet, also those of an earlier run."""
 
+from collections.abc import Sequence
+
+from syncd.core.foreign import features, ignored_there
 from syncd.core.reached import Reached
 from syncd.node.findings import Report
 from syncd.node.peers import Peer, Peers
@@ -8,13 +11,18 @@ from syncd.node.workshop import Workshop
 
 
 class Outgoing:
-    """shop: its index remembers the root that a peer was last known to have."""
+    """shop: its index remembers the root that a peer was last known to have. ignore: the rules of this node."""
 
-    def __init__(self, shop: Workshop) -> None:
+    def __init__(self, shop: Workshop, ignore: Sequence[str]) -> None:
         self._shop = shop
+        self.become(ignore)
         known = shop.remembered_root
         self.reached = Reached(earlier=known is not None and known != shop.index.root().hash)
         self._to_remember: bytes | None = b"" if known is None else None
+
+    def become(self, ignore: Sequence[str]) -> None:
+        """Other rules from now on."""
+        self.features = features(ignore)  # that tell peers of them
 
     def take(self, report: Report) -> None:
         """Something may have been published."""
@@ -30,7 +38,8 @@ class Outgoing:
     def heard(self, peer: Peer) -> None:
         """A peer told how it stands."""
         status = peer.status
-        if status is not None and self.reached.heard(status.root, status.need_files):
+        ignores = ignored_there(peer.hello.features, self.features)
+        if status is not None and self.reached.heard(status.root, status.need_files, ignores):
             self._to_remember = status.root
 
     async def remember(self) -> None:

@@ -23,6 +23,35 @@ def test_a_peer_with_our_root_and_no_needs_has_everything() -> None:
     assert not reached.heard(B, 0)
 
 
+def test_a_peer_that_ignores_a_path_does_not_have_it() -> None:
+    reached = Reached(earlier=False)
+    reached.published([b"uploads/one", b"themes/one"])
+    reached.had(A, 2)
+    reached.published([b"uploads/two"])
+    reached.had(B, 3)
+
+    def uploads(path: bytes) -> bool:
+        return path.startswith(b"uploads/")
+
+    assert not reached.heard(A, 0, uploads)
+    assert not reached.heard(B, 0, uploads)
+    assert reached.heard(A, 0), "another one has them"
+    assert not reached.heard(B, 0, uploads)
+    assert reached.heard(B, 0, lambda path: path.startswith(b"themes/")), "what it ignores was there before"
+    assert reached.outstanding == 0
+
+
+def test_what_is_not_known_by_name_may_be_ignored() -> None:
+    reached = Reached(earlier=True)
+    reached.had(A, 0)
+    assert not reached.heard(A, 0, lambda path: False)
+    assert reached.heard(A, 0)
+    reached.published([b"x"] * (PATHS_KEPT + 1))
+    reached.had(B, PATHS_KEPT + 1)
+    assert not reached.heard(B, 0, lambda path: False)
+    assert reached.heard(B, 0)
+
+
 def test_a_peer_may_tell_late() -> None:
     reached = Reached(earlier=False)
     for number, path in enumerate((b"one", b"two", b"one", b"three")):

@@ -155,3 +155,16 @@ def test_peers_hear_that_a_node_stops_before_it_is_gone(cluster: Cluster) -> Non
     assert two.peer("one")["connected"]
     one.process.terminate()
     assert ended(one) == os.EX_TEMPFAIL
+
+
+def test_a_peer_that_ignores_a_file_does_not_have_it(cluster: Cluster) -> None:
+    other = cluster.add("other", folder_options={"ignore": ["/uploads/"]}).start()
+    node = cluster.add("node", knows=[other], options={"flush_timeout": 3}).start()
+    (node.tree / "uploads").mkdir()
+    (node.tree / "uploads/cat.jpg").write_text("cat")
+    (node.tree / "dog.txt").write_text("dog")
+    await_condition((other.tree / "dog.txt").exists, "the other one does not get what it shall have")
+    node.process.terminate()  # type: ignore[union-attr]
+    assert ended(node) == os.EX_TEMPFAIL
+    assert "uploads/cat.jpg" in next(line for line in log(node).splitlines() if "have reached no peer" in line)
+    assert not (other.tree / "uploads").exists()
