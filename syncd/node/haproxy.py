@@ -65,6 +65,7 @@ class Runtime:
 
     async def empty(self, slot: str) -> None:
         """No new visitors; requests under way end as usual. Raises Unreachable, Refused."""
+        await self._ask(f"disable agent {self._backend}/{slot}")  # its `drain` would end the maintenance
         await self._do(f"set server {self._backend}/{slot} state maint")
 
     def _is_slot(self, name: str) -> bool:

@@ -1,11 +1,13 @@
 """The syncd beside HAProxy fills its slots: with the real one."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncd.node.haproxy import Runtime
 from tests.e2e.test_traffic import CLASSES, fill, verb
 from tests.lab.cluster import Cluster, Daemon, await_condition
 from tests.lab.haproxy import Balancer, Site, more_answers, needs_haproxy, visitors
@@ -103,6 +105,31 @@ def test_who_has_a_line_of_its_own_gets_no_slot_besides(cluster: Cluster, tmp_pa
             assert (balancer.status("node2"), balancer.status("node3")) == ("MAINT", "MAINT")
             verb(two, "drain")
             balancer.wait("node1", "MAINT")
+
+
+async def test_the_agent_brings_back_no_slot_that_was_emptied(tmp_path: Path) -> None:
+    asked = asyncio.Semaphore(0)
+
+    async def drain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"drain\n")
+        writer.close()
+        asked.release()
+
+    async with await asyncio.start_server(drain, "127.0.0.1", 0) as agent:
+        port = agent.sockets[0].getsockname()[1]
+        check = f"agent-check agent-addr 127.0.0.1 agent-port {port} agent-inter 50ms"
+        with Balancer(
+            tmp_path / "haproxy", [f"server-template node 1-2 127.0.0.1:9 check {check} disabled"]
+        ) as balancer:
+            runtime = Runtime(str(balancer.socket), "site", "node")
+            for slot in ("node1", "node2"):
+                await asyncio.to_thread(balancer.wait, slot, "DRAIN", "DRAIN (agent)")  # the agent ends a maintenance
+            await runtime.empty("node1")
+            while not asked.locked():
+                await asked.acquire()
+            for _ in range(10):
+                await asked.acquire()
+            assert balancer.status("node1") == "MAINT"
 
 
 def test_a_balancer_that_is_gone_stops_nothing(cluster: Cluster, tmp_path: Path) -> None:
