@@ -21,7 +21,12 @@ PING_INTERVAL: Final = 5.0  # seconds of own silence after which a PING is sent
 SILENCE_LIMIT: Final = 15.0  # seconds of the peer's silence after which it is dead
 GOODBYE_PATIENCE: Final = 2.0  # seconds that unsent bytes may take to leave a closing session
 SOCKET_BUFFER: Final = 1 << 18  # bytes that wait in user space for the socket
-NOT_SENT_LOW_WATER: Final = 1 << 17  # bytes that wait in the kernel unsent: what control has to queue behind
+# Bytes that wait in the kernel unsent are what control has to queue behind, and what keeps a fast link busy until this
+# process gets to writing again: so it is what such a link takes in some milliseconds.
+NOT_SENT_LEAST: Final = 1 << 17
+NOT_SENT_MOST: Final = 1 << 20
+NOT_SENT_SECONDS: Final = 0.01  # of what was written lately
+RATE_SECONDS: Final = 0.1  # over which that is measured
 INBOX_HIGH: Final = 4 << 20  # bytes of messages not yet looked at above which reading stops
 INBOX_LOW: Final = 1 << 20
 OUTBOX_LIMIT: Final = 2 << 20  # bytes of one priority above which `send` waits
@@ -68,6 +73,7 @@ class Session(asyncio.Protocol):
         self._read_timer: asyncio.TimerHandle | None = None  # while the download limit holds reading up
         self._timer: asyncio.TimerHandle | None = None
         self._last_received = self._last_sent = self._loop.time()
+        self._not_sent, self._written, self._written_since = NOT_SENT_LEAST, 0, self._last_sent
         self.initiator = initiator
         self.established: Established | None = None
         self.address = ""
@@ -83,7 +89,7 @@ class Session(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class, but by what it does
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER)
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._not_sent)
         self._transport.set_write_buffer_limits(high=SOCKET_BUFFER)
         peer = transport.get_extra_info("peername")
         self.address = format_address(scoped(peer), peer[1]) if peer else ""
@@ -298,9 +304,25 @@ class Session(asyncio.Protocol):
     def _write(self, parts: Sequence[bytes | memoryview]) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        self.bytes_out += sum(len(part) for part in parts)
+        size = sum(len(part) for part in parts)
+        self.bytes_out += size
+        self._written += size
         self._last_sent = self._loop.time()
+        if self._last_sent - self._written_since >= RATE_SECONDS:
+            self._suit_rate(self._transport)
         self._transport.writelines(parts)
+
+    def _suit_rate(self, transport: asyncio.Transport) -> None:
+        """Let as much wait in the kernel as suits what was written since the last call."""
+        rate = self._written / (self._last_sent - self._written_since)
+        self._written, self._written_since = 0, self._last_sent
+        suits = NOT_SENT_LEAST
+        while suits < min(rate * NOT_SENT_SECONDS, NOT_SENT_MOST):
+            suits *= 2
+        if suits != self._not_sent:
+            self._not_sent = suits
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, suits)
 
     def _heartbeat(self) -> None:
         now = self._loop.time()
