@@ -45,7 +45,9 @@ def versions(top: Path) -> set[str]:
 def watch(top: Path, stop: Any, seen: Any) -> None:
     """Look at full speed; what was seen goes into the queue in the end, a fault at once."""
     found: set[str] = set()
-    while not stop.is_set():
+    over = False
+    while not over:
+        over = stop.is_set()  # the last look comes after the last version
         try:
             now = versions(top)
         except OSError as error:
