@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocol.keys import generate_secret
-from protocol.messages import Objects, Records
+from protocol.messages import Message, Objects, Priority, Records
 from syncd.net.session import Session
 from tests.lab.inside import Inside
 from tests.lab.meeting import agree, running
@@ -24,12 +24,12 @@ async def test_the_bytes_of_a_change_cross_a_link_once(tmp_path: Path, monkeypat
     links: dict[Session, frozenset[bytes]] = {}
     post = Session.post
 
-    def count(session: Session, message: object, *more: object) -> None:
-        if session in links:
+    def count(session: Session, *messages: Message, rank: Priority | None = None) -> None:
+        for message in messages if session in links else ():
             bodies = message.blobs if isinstance(message, Records) else ()
             bodies = message.objects if isinstance(message, Objects) else bodies
             carried.update((links[session], bytes(data)) for data in bodies if data is not None)
-        post(session, message, *more)  # type: ignore[arg-type]
+        post(session, *messages, rank=rank)
 
     monkeypatch.setattr(Session, "post", count)
     async with running(*nodes):
