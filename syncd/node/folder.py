@@ -156,8 +156,8 @@ class Folder:
 
     def attach(self, session: Session, event: Established) -> None:
         """A session for this folder stands."""
-        if self._ending is not None:
-            session.close(self._ending)
+        if self._ending is not None or self._tasks is None:  # whoever dials early comes again
+            session.close(self._ending or "the folder is not open yet")
             return
         if event.tier < Tier.READ_ONLY:
             session.close("relay peers are not served by this version")
