@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, NoReturn
-
-import pytest
+from typing import NamedTuple
 
 from tests.lab.cluster import await_condition
+from tests.lab.machine import cannot_run
 
 KINDS = {  # what changes the disk, by what it does; the names of one kind are counted together
     "rename": "rename,renameat,renameat2",
@@ -111,10 +110,3 @@ def need_strace() -> None:
     """Skip without strace; fail where tests count."""
     if shutil.which("strace") is None:
         cannot_run("these tests need the program strace")
-
-
-def cannot_run(message: str) -> NoReturn:
-    """An error where tests count, elsewhere not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.faults import cannot_run
 from tests.lab.cluster import Cluster, Daemon, await_condition, await_file, differences, snapshot
+from tests.lab.machine import cannot_run
 
 pytestmark = pytest.mark.root
 MEBIBYTE = 1 << 20

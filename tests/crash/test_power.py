@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.faults import cannot_run
 from tests.lab.cluster import Cluster, Daemon, await_condition, differences, snapshot
+from tests.lab.machine import cannot_run
 
 pytestmark = pytest.mark.root
 SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.cluster import Cluster, await_condition, await_file
+from tests.lab.machine import cannot_run
 
 CONTAINER = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
@@ -28,7 +29,7 @@ def children(pid: int) -> list[int]:
 
 def test_a_node_is_the_first_process(cluster: Cluster) -> None:
     if subprocess.run([*CONTAINER, "true"], capture_output=True).returncode:
-        pytest.skip("no user and process namespaces here")
+        cannot_run("no user and process namespaces here")
     one = cluster.add("one", prefix=CONTAINER).start()
     two = cluster.add("two", knows=[one]).start()
     assert one.process is not None
@@ -39,7 +40,7 @@ def test_a_node_is_the_first_process(cluster: Cluster) -> None:
     with subprocess.Popen([*entered, "python3", "-c", orphan], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
         assert parent.stdin is not None
         if parent.wait(30):
-            pytest.skip("a process namespace cannot be entered here")
+            cannot_run("a process namespace cannot be entered here")
         await_condition(lambda: len(children(first)) == 1, "the orphan does not come to the first process")
         parent.stdin.write(b"x")
     await_condition(lambda: not children(first), "the orphan stays a zombie")

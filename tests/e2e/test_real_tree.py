@@ -6,9 +6,8 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.lab.cluster import Cluster, differences, snapshot
+from tests.lab.machine import cannot_run
 
 FILES = 3_200
 LARGEST = 4 << 20  # bytes of one file
@@ -64,7 +63,7 @@ def link(tree: Path) -> None:
 def test_real_software_is_the_same_on_three_nodes(cluster: Cluster) -> None:
     first = cluster.add("first")
     if collect(first.tree) < FILES:
-        pytest.skip("this machine has too little software to copy")
+        cannot_run("this machine has too little software to copy")
     link(first.tree)
     expected = snapshot(first.tree)
     first.start()

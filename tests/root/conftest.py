@@ -5,12 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from tests.lab.cluster import Cluster
 from tests.lab.hosts import Network
+from tests.lab.machine import cannot_run
 from tests.root.installed import Installation
 
 _PROGRAMS = ("ip", "tc", "setpriv", "make")
@@ -24,13 +24,6 @@ def _machine() -> None:
         missing.insert(0, "root")
     if missing:
         cannot_run(f"these tests need {', '.join(missing)}")
-
-
-def cannot_run(message: str) -> NoReturn:
-    """An error where tests count, elsewhere not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.cluster import UnixConnection, await_condition, await_file
 from tests.lab.hosts import Host, Network
-from tests.root.conftest import cannot_run
+from tests.lab.machine import cannot_run
 
 pytestmark = pytest.mark.root
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.cluster import Cluster, Daemon, await_condition, await_file, snapshot
-from tests.root.conftest import cannot_run
+from tests.lab.machine import cannot_run
 
 pytestmark = pytest.mark.root
 

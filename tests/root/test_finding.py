@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab.cluster import Cluster, Daemon, await_condition
 from tests.lab.hosts import Host, Network
-from tests.root.conftest import cannot_run
+from tests.lab.machine import cannot_run
 
 pytestmark = pytest.mark.root
 

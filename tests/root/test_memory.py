@@ -14,7 +14,7 @@ from tests.hostile import test_floods as floods
 from tests.hostile.peer import Rogue
 from tests.hostile.target import MIB, Target
 from tests.lab.cgroup import CannotLimit, Cgroup, memory_limit
-from tests.root.conftest import cannot_run
+from tests.lab.machine import cannot_run
 
 pytestmark = pytest.mark.root
 
