@@ -161,6 +161,7 @@ class _Resolver:
             publish_alone_after=model.publish_alone_after if alone is None else alone,
             conflict_copies=folder.conflict_copies,
             on_applied=self.hooks(folder, loc, model),
+            hold_rewrites=folder.hold_rewrites,
         )
 
     def hooks(self, folder: FolderModel, loc: Loc, model: ConfigModel) -> tuple[Hook, ...]:

@@ -220,6 +220,11 @@ class FolderModel(Model):
         default=True,
         description="With a read-only secret: archive and revert local edits; false leaves and reports them.",
     )
+    hold_rewrites: Flag = Field(
+        default=False,
+        description="Hold rewritten files until `syncd approve` or `reject` when they are most of the folder; else an "
+        "alarm tells of it.",
+    )
     folder_rescan_interval: Seconds | None = Field(
         default=None, description="Seconds between full scans of this folder."
     )

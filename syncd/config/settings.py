@@ -55,6 +55,7 @@ class Folder:
     publish_alone_after: float  # seconds
     conflict_copies: str  # "archive" or "beside"
     on_applied: tuple[Hook, ...] = ()
+    hold_rewrites: bool = False  # most files rewritten within minutes wait for the operator's word
 
 
 @dataclass(frozen=True, slots=True)

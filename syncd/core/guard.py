@@ -1,7 +1,8 @@
-"""What disasters bring by the thousand: deletions, and files that go back to an earlier content.
+"""What disasters bring by the thousand: deletions, files that go back to an earlier content, files that are rewritten.
 
 Each of these changes alone is a user's edit. So they are gathered until no more of them come, and judged together: a
-few are published, too many are held until the operator has said what they were.
+few are published, too many are held until the operator has said what they were. Rewritten files have a measure of
+their own, in `rewrites`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ class Suspicion(IntEnum):
     DELETED = 0
     DIRECTORY = 1  # a directory is none any more: what is below goes with it. Counts for nothing by itself
     REVERTED = 2
+    REWRITTEN = 3
 
 
 class Suspect(NamedTuple):
@@ -49,7 +51,9 @@ def suspicion(row: Row, disk: Disk | None) -> Suspicion | None:
     if after.kind == Kind.DIR or (before and before.content == after.content):
         return None
     alive = {record.content for record in row.state if record.live}
-    return Suspicion.REVERTED if after.content in known_contents(row.state) - alive else None
+    if after.content in known_contents(row.state):
+        return Suspicion.REVERTED if after.content not in alive else None
+    return Suspicion.REWRITTEN if before and {before.kind, after.kind} == {Kind.FILE} else None
 
 
 def too_many(number: int, files: int) -> bool:

@@ -39,7 +39,7 @@ from syncd.core.events import (
     Trusted,
 )
 from syncd.core.fresh import SETTLE_ROWS, Freshness, known_contents
-from syncd.core.guard import Suspect, suspicion
+from syncd.core.guard import Suspect, Suspicion, suspicion
 from syncd.core.identity import RESERVE, Author, Identity, Signer
 from syncd.core.index import Index, Row
 from syncd.core.intake import newcomers
@@ -135,8 +135,11 @@ class Replica:
         """The highest counter known of each actor, for HELLO; at most MAX_COUNTERS."""
         return self.author.counters()
 
-    def suspects(self, observations: Sequence[Observation]) -> dict[bytes, Suspect]:
-        """The keys whose change would be published and is of a kind that disasters bring by the thousand."""
+    def suspects(self, observations: Sequence[Observation], rewrites: bool = False) -> dict[bytes, Suspect]:
+        """The keys whose change would be published and is of a kind that disasters bring by the thousand.
+
+        rewrites: whether a file with a new content is of that kind, too.
+        """
         if self._identity.read_only or self._freshness.boundary == b"":
             return {}
         found = {}
@@ -146,6 +149,8 @@ class Replica:
             if row is None or self._freshness.holds(row.key):
                 continue
             why = suspicion(row, disk)
+            if why is Suspicion.REWRITTEN and not rewrites:
+                continue
             if why is not None and not self._policy.ignored(path, is_directory(disk.entry if disk else entry(row))):
                 found[row.key] = Suspect(why, row.need is not None)
         return found

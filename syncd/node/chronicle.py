@@ -99,7 +99,8 @@ class Chronicle:
     def _look_at_held(self, standing: Standing, reason: str) -> None:
         if reason and not self._held:
             held = standing.facts.held
-            self.tell("held", deletions=held.deletions, reverts=held.reverts, reason=reason)
+            counts = {"deletions": held.deletions, "reverts": held.reverts, "rewrites": held.rewrites}
+            self.tell("held", **counts, reason=reason)
         elif self._held and not reason:
             self.tell("released")
         self._held = reason

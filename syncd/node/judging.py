@@ -5,10 +5,12 @@ from typing import Final
 
 from protocol.paths import to_key, to_path
 from protocol.record import Kind
+from syncd.core.guard import Suspicion
 from syncd.core.index import Row
 from syncd.node.findings import Findings, Report
 from syncd.node.ledger import Ledger
 from syncd.node.sieve import Sifted
+from syncd.node.unit_looks import look_now
 from syncd.store.look import Stat
 
 RELEASED_AT_ONCE: Final = 1_000  # paths that were kept back and are looked at in one call
@@ -48,14 +50,32 @@ class Judging:
         meant: it is published. Otherwise what was there before is needed again, and comes from the archive or from
         peers.
         """
+        self._ledger.read(self._sieve.decided)
         after = b""
         while keys := self._held_after(after):
             after = keys[-1]
-            findings, _ = self._ledger.look_at(map(to_path, keys))
-            unknown = {to_key(problem.path) for problem in findings.report.problems}
-            done = [key for key in keys if key not in unknown]
-            sifted = Sifted(findings.observations, [], []) if meant else self._doubtful(findings)
-            yield self._ledger.enter(findings, sifted._replace(drop=done))
+            for unit, part in self._parts(keys, meant):
+                if unit is None:
+                    findings, _ = self._ledger.look_at(map(to_path, part))
+                else:
+                    findings = look_now(self._ledger, unit, self._ledger.now())
+                unknown = {to_key(problem.path) for problem in findings.report.problems}
+                done = [*part, *(to_key(item.path) for item in findings.observations)]
+                sifted = Sifted(findings.observations, [], []) if meant else self._doubtful(findings)
+                yield self._ledger.enter(findings, sifted._replace(drop=[key for key in done if key not in unknown]))
+
+    def _parts(self, keys: list[bytes], meant: bool) -> Iterator[tuple[bytes | None, list[bytes]]]:
+        """Held keys by the unit that is published with them, of which nothing was while they were held."""
+        whole = set()
+        if meant:
+            held = self._ledger.read(lambda: self._sieve.held.among(keys))
+            rewritten = (to_path(key) for key, why in held.items() if why is Suspicion.REWRITTEN)
+            whole = {unit for path in rewritten if (unit := self._ledger.units.of(path)) is not None}
+        parts: dict[bytes | None, list[bytes]] = {}
+        for key in keys:
+            unit = self._ledger.units.of(to_path(key))
+            parts.setdefault(unit if unit in whole else None, []).append(key)
+        yield from parts.items()
 
     def review(self) -> Iterator[Report]:
         """Look for held paths that are as they were before, or not missed any more; a report per slice of work."""

@@ -165,6 +165,13 @@ TABLE: Final = (
         _folders(lambda folder: folder["held"]["reverts"]),
     ),
     Metric(
+        "syncd_held_rewrites",
+        "gauge",
+        _FOLDER,
+        "Rewritten files that wait as well, with `hold_rewrites`.",
+        _folders(lambda folder: folder["held"]["rewrites"]),
+    ),
+    Metric(
         "syncd_archive_bytes",
         "gauge",
         _FOLDER,

@@ -98,6 +98,7 @@ def _held(folder: Folder) -> dict[str, Any]:
         "deletions": held.deletions,
         "directories": held.directories,
         "reverts": held.reverts,
+        "rewrites": held.rewrites,
         "sample": [display(path) for path in held.sample],
     }
 

@@ -34,6 +34,13 @@ def observe_unit(
     return ledger.enter(findings, ledger.read(lambda: sift(findings.observations)))
 
 
+def look_now(ledger: Ledger, unit: bytes, now: int) -> Findings:
+    """All that changed in a unit until now, settled or not. now: wall clock, ns."""
+    findings = _Look(ledger, unit, lambda _directory: None, True, now).take()
+    findings.small.clear()  # a unit may have many: peers ask for them
+    return findings
+
+
 def watch_below(ledger: Ledger, directory: bytes, on_directory: Callable[[bytes], None]) -> None:
     """Have all directories below a new one watched, so that it is known when its unit is settled."""
     on_directory(directory)

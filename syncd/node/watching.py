@@ -118,6 +118,7 @@ class Watching:
             while self._read() and reads < MOST_READS:
                 reads += 1
         self._settle.hasten(self._loop.time())
+        self._ledger.sieve.hasten()
         self._young = dict.fromkeys(self._young, self._loop.time())
         target = self._rounds + (2 if self._looking else 1)
         self._noted.set()
@@ -128,10 +129,10 @@ class Watching:
     async def judged(self) -> None:
         """Returns when what has been found suspicious until now was judged."""
         sieve = self._ledger.sieve
-        before = sieve.judged
+        target = sieve.judged + sieve.to_judge
         async with self._scan_finished:
             await self._scan_finished.wait_for(
-                lambda: sieve.due is None or sieve.judged > before or self.held is not None
+                lambda: sieve.due is None or sieve.judged >= target or self.held is not None
             )
 
     async def decide(self, meant: bool) -> None:

@@ -155,7 +155,7 @@ class Workshop:
             )
             replica.handle(Started(_boot()), clock())
         believing = self.index.meta(_BELIEVED) is not None
-        sieve = Sieve(self.index, replica, monotonic, self._is_emptied, believing, units)
+        sieve = Sieve(self.index, replica, monotonic, self._is_emptied, believing, units, settings.hold_rewrites)
         self.ledger = Ledger(keys, self.index, replica, sieve, tree, clock, units)
         self.ledger.reserve()
         self._adopt_displaced(clock())

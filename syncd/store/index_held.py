@@ -43,15 +43,15 @@ class Held:
             self._counts = {Suspicion(why): number for why, number in found}
         return self._counts
 
-    def among(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of `keys` that are held."""
-        found: set[bytes] = set()
+    def among(self, keys: Sequence[bytes]) -> dict[bytes, Suspicion]:
+        """Those of `keys` that are held, and why."""
+        found: dict[bytes, Suspicion] = {}
         if self.counts():
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
                 marks = ", ".join("?" * len(some))
-                rows = self._database.query(f"SELECT key FROM held WHERE key IN ({marks})", some)  # noqa: S608
-                found.update(key for (key,) in rows)
+                rows = self._database.query(f"SELECT key, why FROM held WHERE key IN ({marks})", some)  # noqa: S608
+                found.update((key, Suspicion(why)) for key, why in rows)
         return found
 
     def any_below(self, key: bytes) -> bool:

@@ -90,7 +90,7 @@ CREATE INDEX archive_by_content ON archive (content);
 -- Paths whose change waits for the operator's word, because too much changed at once.
 CREATE TABLE held (
     key BLOB PRIMARY KEY,
-    why INTEGER NOT NULL    -- 0 deleted, 1 a directory that is none any more, 2 back to an earlier content
+    why INTEGER NOT NULL    -- 0 deleted, 1 a directory that is none any more, 2 back to an earlier content, 3 rewritten
 ) WITHOUT ROWID;
 
 -- Live records that are not shown: conflicts, and what a directory hides. Read and kept apart from rows: there are few.

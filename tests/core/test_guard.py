@@ -6,11 +6,11 @@ from syncd.core.events import Applied, Seen
 from syncd.core.guard import BURST_PATHS, LONGEST, MOST_GATHERED, PAUSE, QUIET, Burst, Suspect, Suspicion, too_many
 from tests.core.bench import Author, Bench, FakePolicy, directory, file, in_step, link
 
-DELETED, DIRECTORY, REVERTED = Suspicion
+DELETED, DIRECTORY, REVERTED, REWRITTEN = Suspicion
 
 
-def suspects(bench: Bench, entries) -> dict[bytes, Suspect]:
-    return bench.replica.suspects(bench.looks(entries))
+def suspects(bench: Bench, entries, *, rewrites: bool = False) -> dict[bytes, Suspect]:
+    return bench.replica.suspects(bench.looks(entries), rewrites)
 
 
 # ---- what is suspicious
@@ -49,6 +49,27 @@ def edited(*, read_only: bool = False) -> Bench:
 )
 def test_what_is_suspicious(path: bytes, now, why: Suspicion | None) -> None:
     assert suspects(edited(), {path: now}) == ({path: Suspect(why, needed=False)} if why is not None else {})
+
+
+@pytest.mark.parametrize(
+    ("path", "now", "why"),
+    [
+        (b"f", file(1), REVERTED),
+        (b"f", file(2, mtime=99), None),
+        (b"f", file(9), REWRITTEN),
+        (b"f", directory(), None),
+        (b"f", link(b"y"), None),
+        (b"g", file(4), None),
+        (b"l", file(9), None),
+        (b"l", link(b"y"), None),
+        (b"d", file(9), DIRECTORY),
+        (b"new", file(1), None),
+    ],
+)
+def test_what_is_a_rewritten_file(path: bytes, now, why: Suspicion | None) -> None:
+    expected = {path: Suspect(why, needed=False)} if why is not None else {}
+    assert suspects(edited(), {path: now}, rewrites=True) == expected
+    assert suspects(edited(read_only=True), {path: now}, rewrites=True) == {}
 
 
 def test_who_publishes_nothing_suspects_nothing() -> None:

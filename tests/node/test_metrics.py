@@ -32,7 +32,7 @@ def folder(fingerprint: str, **values: Any) -> dict[str, Any]:
         "dir": "/srv/secret-place",
         "fingerprint": fingerprint,
         "state": "in-sync",
-        "held": {"deletions": 0, "directories": 0, "reverts": 0, "sample": ["secret-place/x"]},
+        "held": {"deletions": 0, "directories": 0, "reverts": 0, "rewrites": 0, "sample": ["secret-place/x"]},
         "files": 3,
         "bytes": 30,
         "need_files": 0,
@@ -74,7 +74,7 @@ def test_every_metric_is_there_and_tells_the_status() -> None:
         {"name": "web2", "id": "0a", "connected": True, "lag_seconds": 4.5, "bytes_in": 1, "bytes_out": 2},
         {"name": "", "id": "", "connected": False},
     ]
-    held = {"deletions": 5, "directories": 0, "reverts": 6, "sample": []}
+    held = {"deletions": 5, "directories": 0, "reverts": 6, "rewrites": 7, "sample": []}
     found = samples(status(folder("aaaaaa", peers=peers), folder("bbbbbb", state="held", held=held, alarms=["clone"])))
     assert found["syncd_info{name=web1,version=0.1.0}"] == 1
     assert (found["syncd_ready"], found["syncd_draining"], found["syncd_uptime_seconds"]) == (1, 0, 1.5)
@@ -83,6 +83,7 @@ def test_every_metric_is_there_and_tells_the_status() -> None:
     assert found["syncd_folder_state{folder=bbbbbb,state=held}"] == 1
     assert found["syncd_held_deletions{folder=bbbbbb}"] == 5
     assert found["syncd_held_reverts{folder=bbbbbb}"] == 6
+    assert found["syncd_held_rewrites{folder=bbbbbb}"] == 7
     assert found["syncd_alarms{folder=bbbbbb}"] == 1
     assert found["syncd_class_ready{class=themes,folder=aaaaaa}"] == 1
     assert found["syncd_peers_connected{folder=aaaaaa}"] == found["syncd_peers_absent{folder=aaaaaa}"] == 1

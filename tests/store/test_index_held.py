@@ -9,7 +9,7 @@ from syncd.core.guard import Suspicion
 from syncd.store.index import SqliteIndex
 from syncd.store.index_held import Held
 
-DELETED, DIRECTORY, REVERTED = Suspicion
+DELETED, DIRECTORY, REVERTED, REWRITTEN = Suspicion
 
 
 @pytest.fixture
@@ -21,21 +21,21 @@ def index(tmp_path: Path) -> Iterator[SqliteIndex]:
 
 def test_keys_are_held_until_they_are_dropped(index: SqliteIndex, tmp_path: Path) -> None:
     held = Held(index.database)
-    assert (held.counts(), held.among([b"a"]), held.list(b"", 9), held.any_below(b"a")) == ({}, set(), [], False)
+    assert (held.counts(), held.among([b"a"]), held.list(b"", 9), held.any_below(b"a")) == ({}, {}, [], False)
     with index.transaction():
         held.put({b"a": DIRECTORY, b"a\0b": DELETED, b"a.x": DELETED, b"c": REVERTED})
-        held.put({b"c": REVERTED})
+        held.put({b"c": REWRITTEN})
     index.close()
     reopened = SqliteIndex(tmp_path / "index.sqlite3", b"f" * 16, 1)
     held = Held(reopened.database)
-    assert held.counts() == {DELETED: 2, DIRECTORY: 1, REVERTED: 1}
-    assert held.among([b"%d" % n for n in range(300)] + [b"c", b"a", b"b"]) == {b"a", b"c"}
+    assert held.counts() == {DELETED: 2, DIRECTORY: 1, REWRITTEN: 1}
+    assert held.among([b"%d" % n for n in range(300)] + [b"c", b"a", b"b"]) == {b"a": DIRECTORY, b"c": REWRITTEN}
     assert (held.any_below(b"a"), held.any_below(b"a.x")) == (True, False)
     assert held.list(b"", 2) == [b"a", b"a\0b"]
     assert held.list(b"a\0b", 9) == [b"a.x", b"c"]
     with reopened.transaction():
         held.drop([b"a\0b", b"nobody"])
-    assert held.counts() == {DELETED: 1, DIRECTORY: 1, REVERTED: 1}
+    assert held.counts() == {DELETED: 1, DIRECTORY: 1, REWRITTEN: 1}
     with reopened.transaction():
         held.clear()
     assert held.counts() == {}
