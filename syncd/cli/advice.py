@@ -19,7 +19,8 @@ OPERATIONS = {
     "write": "let the user of syncd write here and make room on the disk; it is tried again by itself",
     "remove": "files that take no part in replication are left in it: move or delete them",
     "fetch": "no connected peer offers it: it comes when one that has it connects",
-    "skip": "nothing to do: only files, directories and links are replicated",
+    "skip": "nothing to do if that is meant: only files, directories and links are replicated, as far as `symlinks` "
+    "and `max_file_size` let them",
     "conflict": "too many versions compete there: see `syncd conflicts list`, restore one or dismiss them; the edit "
     "is published with the next scan",
     "keep": "nothing is lost; to see and get it: `syncd archive list PATH`, `syncd archive restore ID --to FILE`",

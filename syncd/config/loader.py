@@ -37,7 +37,7 @@ from syncd.config.models import (
 )
 from syncd.config.secret_file import read_secret_file
 from syncd.config.settings import Audit, Folder, Haproxy, Hook, Loaded, LocalCheck, Log, Ready, Settings
-from syncd.config.values import parse_amount, parse_mode, parse_percent
+from syncd.config.values import parse_amount, parse_mode, parse_percent, parse_size
 from syncd.core.priority import Priority, PriorityClass
 
 _T = TypeVar("_T")
@@ -161,6 +161,7 @@ class _Resolver:
             publish_alone_after=model.publish_alone_after if alone is None else alone,
             conflict_copies=folder.conflict_copies,
             on_applied=self.hooks(folder, loc, model),
+            max_file_size=parse_size(folder.max_file_size) if folder.max_file_size is not None else None,
             hold_rewrites=folder.hold_rewrites,
         )
 

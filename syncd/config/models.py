@@ -22,7 +22,7 @@ from syncd.config.hosts import (
     parse_local_url,
     parse_network,
 )
-from syncd.config.values import parse_amount, parse_mode, parse_percent
+from syncd.config.values import parse_amount, parse_mode, parse_percent, parse_size
 from syncd.core.patterns import MAX_PATTERN, MAX_PATTERNS
 from syncd.core.patterns import Patterns as PatternList
 from syncd.core.priority import ORDERS
@@ -125,6 +125,7 @@ DirectoryMode = Annotated[FileMode, AfterValidator(_directory_mode)]
 ServerName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 Percent = Annotated[Text, _checked(parse_percent)]
 DiskSpace = Annotated[Text, _checked(parse_amount)]
+Size = Annotated[Text, BeforeValidator(_number_as_text), _checked(parse_size)]
 
 
 class Model(BaseModel):
@@ -219,6 +220,11 @@ class FolderModel(Model):
     overwrite_changes: Flag = Field(
         default=True,
         description="With a read-only secret: archive and revert local edits; false leaves and reports them.",
+    )
+    max_file_size: Size | None = Field(
+        default=None,
+        description='Files that are larger, than "10 GB" say, are neither published nor fetched here, and told as '
+        "skipped; null: any.",
     )
     hold_rewrites: Flag = Field(
         default=False,

@@ -55,6 +55,7 @@ class Folder:
     publish_alone_after: float  # seconds
     conflict_copies: str  # "archive" or "beside"
     on_applied: tuple[Hook, ...] = ()
+    max_file_size: int | None = None  # bytes of the largest file that takes part; None: any
     hold_rewrites: bool = False  # most files rewritten within minutes wait for the operator's word
 
 

@@ -33,6 +33,15 @@ def parse_amount(text: str) -> Amount:
     return Amount(None, int(number * _UNITS[unit]))
 
 
+def parse_size(text: str) -> int:
+    """`10 GB`, `500MiB`, `4096` in bytes. Raises ValueError with the reason."""
+    match = _AMOUNT.fullmatch(text.strip())
+    size = None if match is None or match["percent"] else parse_amount(text).bytes
+    if not size:
+        raise ValueError('expected a size of one byte at least, such as "10 GB" or "500 MiB"')
+    return size
+
+
 def parse_percent(text: str) -> float:
     """`5%`. Raises ValueError with the reason."""
     match = _AMOUNT.fullmatch(text.strip())

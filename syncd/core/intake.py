@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final
 
+from protocol.edit import entry_of
 from protocol.limits import SMALL_FILE
 from protocol.paths import to_key, to_path
 from protocol.record import Kind, Record
@@ -50,6 +51,8 @@ def newcomers(
         if key.rpartition(b"\0")[0] not in grounds or key.count(b"\0") > DEEPEST or record.size > SMALL_FILE:
             continue
         if key in doubtful or policy.ignored(record.path, directory) or (not units.none and _is_part(units, record)):
+            continue
+        if not directory and policy.too_large(entry_of(record)):
             continue
         if directory:
             grounds.add(key)

@@ -22,7 +22,7 @@ class Sight(NamedTuple):
     entry: Entry | None  # the same, less local policy
     before: Entry | None  # what was last seen there, less local policy
     want: Entry | None  # what is shown there
-    refused: bool  # whether what is shown is never made here
+    refused: bool  # whether what is shown is never made here, or what was seen there is never touched
 
 
 def look(
@@ -53,7 +53,7 @@ def look(
                 policy.normalise(disk.entry, want) if disk else None,
                 policy.normalise(before, want) if before else None,
                 want,
-                is_refused(policy, path, want),
+                is_refused(policy, path, want) or policy.too_large(before),
             )
         )
     return sights
@@ -64,8 +64,8 @@ def is_edit(index: Index, row: Row, sight: Sight) -> bool:
 
     If the disk lags behind what is shown, the user could not see that: then a chmod of the old content gives way to
     what is shown. A deletion is published if it dismisses anything that the user saw; never where something is shown
-    that is refused here, so that nobody saw it. A user who by chance makes a path what is shown there says nothing, but
-    for one thing: that the content which was there before is no more.
+    that is refused here, so that nobody saw it, or where what is gone took no part. A user who by chance makes a path
+    what is shown there says nothing, but for one thing: that the content which was there before is no more.
     """
     before, after, want = sight.before, sight.entry, sight.want
     if after == before:

@@ -34,8 +34,10 @@ def is_directory(thing: Entry | None) -> bool:
 
 
 def is_refused(policy: Policy, path: bytes, want: Entry | None) -> bool:
-    """Whether it is a symbolic link that is never made here."""
-    return want is not None and want.kind == Kind.LINK and policy.refusal(path, want.target) is not None
+    """Whether it is a symbolic link, or a file of a size, that is never made here."""
+    if want is not None and want.kind == Kind.LINK:
+        return policy.refusal(path, want.target) is not None
+    return policy.too_large(want)
 
 
 def has_siblings(state: State, shown: Entry) -> bool:
@@ -85,6 +87,8 @@ class Planner:
         if have == want and not self._has_to_be_looked_at(scene, key, have):
             return None
         if self._policy.ignored(path, is_directory(want or have)) or is_refused(self._policy, path, want):
+            return None
+        if self._policy.too_large(have):
             return None
         if self._freshness.keeps(key, have, want) or self._is_left(scene, key, have, want):
             return None
@@ -184,6 +188,9 @@ class Planner:
             item = self._action(scene, key)
             if item is not None and item.want is None:
                 leaving.append(item)
-            elif not self._policy.ignored(to_path(key), is_directory(entry(scene.row(key)))):
+            elif not self._takes_no_part(key, entry(scene.row(key))):
                 return None
         return leaving
+
+    def _takes_no_part(self, key: bytes, have: Entry | None) -> bool:
+        return self._policy.ignored(to_path(key), is_directory(have)) or self._policy.too_large(have)

@@ -20,6 +20,9 @@ class Policy(Protocol):
     def refusal(self, path: bytes, target: bytes) -> str | None:
         """Why a symbolic link with this target is never made nor published here, or None."""
 
+    def too_large(self, thing: Entry | None) -> bool:
+        """Whether it is a file that is neither published nor fetched here for its size, and never touched."""
+
     @property
     def overwrite_changes(self) -> bool:
         """Whether a read-only node reverts local edits (after archiving them) or leaves and reports them."""

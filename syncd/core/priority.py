@@ -13,6 +13,7 @@ from protocol.edit import Entry, same_content
 from protocol.limits import MAX_CLASSES, RESERVED_NAME
 from protocol.paths import ancestors, to_key
 from protocol.record import Kind
+from syncd.core import sizes
 from syncd.core.links import RULES, Refusal
 from syncd.core.patterns import Patterns
 
@@ -132,7 +133,8 @@ class FolderPolicy:
     """What the operator decided about the paths of one folder; implements Policy.
 
     file_mode, dir_mode: permission bits that files and directories have here whatever their records say, or None.
-    symlinks: a key of links.RULES. stored_mtime: what the file system makes of an mtime, ns.
+    symlinks: a key of links.RULES. largest: bytes of the largest file that takes part, None for any. stored_mtime: what
+    the file system makes of an mtime, ns.
     """
 
     def __init__(
@@ -144,12 +146,14 @@ class FolderPolicy:
         dir_mode: int | None = None,
         overwrite_changes: bool = True,
         symlinks: str = "all",
+        largest: int | None = None,
         stored_mtime: Callable[[int], int] = lambda mtime: mtime,
     ) -> None:
         self._priority = priority
         self._ignore = ignore
         self._fixed = {Kind.FILE: file_mode, Kind.DIR: dir_mode}
         self._overwrite_changes = overwrite_changes
+        self._largest = largest
         self._stored_mtime = stored_mtime
         self.refusal: Refusal = RULES[symlinks]
 
@@ -167,6 +171,10 @@ class FolderPolicy:
         if path.startswith(RESERVED_NAME) and path[len(RESERVED_NAME) :][:1] in (b"", b"/"):
             return True
         return self._ignore.match(path, directory)
+
+    def too_large(self, thing: Entry | None) -> bool:
+        """Whether it is a file of more bytes than take part here."""
+        return thing is not None and thing.kind == Kind.FILE and sizes.refusal(thing.size, self._largest) is not None
 
     def place(self, path: bytes, want: Entry | None) -> tuple[int, int]:
         """(rank, order) of the path."""

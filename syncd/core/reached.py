@@ -15,6 +15,8 @@ from syncd.core.foreign import Ignores
 ROOTS_KEPT: Final = 256  # roots of ours that are recognised when a peer tells them late
 PATHS_KEPT: Final = 10_000  # paths that can be named: who reads more?
 
+Said = tuple[bytes, int]  # what a record is about: its path, and the bytes of the file there
+
 
 class Reached:
     """Records are counted from the start of the process. earlier: some of an earlier run may have reached nobody."""
@@ -22,14 +24,14 @@ class Reached:
     def __init__(self, earlier: bool) -> None:
         self.earlier = earlier
         self._roots: OrderedDict[bytes, int] = OrderedDict()  # {root: records that were published by then}
-        self._paths: deque[bytes] = deque(maxlen=PATHS_KEPT)  # the last ones that were published
+        self._said: deque[Said] = deque(maxlen=PATHS_KEPT)  # the last ones that were published
         self._published = 0
         self._reached = 0
 
-    def published(self, paths: Iterable[bytes]) -> None:
-        """Records about these paths were made, in this order."""
-        for path in paths:
-            self._paths.append(path)
+    def published(self, said: Iterable[Said]) -> None:
+        """These records were made, in this order."""
+        for each in said:
+            self._said.append(each)
             self._published += 1
 
     def had(self, root: bytes, published: int) -> None:
@@ -42,7 +44,7 @@ class Reached:
     def heard(self, root: bytes, need_files: int, ignores: Ignores | None = None) -> bool:
         """A peer tells its root, and how many paths its disk lacks. Whether that was news.
 
-        ignores: which paths take no part there, though they do here.
+        ignores: which files take no part there, though they do here.
         """
         published = self._roots.get(root)
         if published is None or need_files or (ignores is not None and not self._keeps(published, ignores)):
@@ -55,11 +57,11 @@ class Reached:
     def _keeps(self, published: int, ignores: Ignores) -> bool:
         """Whether no path that was published until then, and has reached nobody, takes no part there."""
         later = self._published - published
-        end = len(self._paths) - later
+        end = len(self._said) - later
         begin = end - max(0, published - self._reached)
         if self.earlier or begin < 0:
             return False  # what there is beyond these paths is not known by name
-        return not any(map(ignores, islice(self._paths, begin, end)))
+        return not any(ignores(path, size) for path, size in islice(self._said, begin, end))
 
     @property
     def outstanding(self) -> int:
@@ -69,5 +71,5 @@ class Reached:
     @property
     def unreached(self) -> list[bytes]:
         """The paths of these, as far as they are kept, each once, the latest ones last."""
-        number = min(self.outstanding, len(self._paths))
-        return list(dict.fromkeys(list(self._paths)[len(self._paths) - number :])) if number else []
+        number = min(self.outstanding, len(self._said))
+        return list(dict.fromkeys(path for path, _ in islice(self._said, len(self._said) - number, None)))

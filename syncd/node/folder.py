@@ -85,7 +85,7 @@ class Folder:
         self._having: set[bytes] = set()  # contents that were placed, and will be told of when that is durable
         fresh = workshop.ledger.replica.fresh
         self._readiness = Readiness(workshop.priority, [] if fresh else workshop.remembered_ready)
-        self.outgoing = Outgoing(workshop, settings.ignore)
+        self.outgoing = Outgoing(workshop, settings.ignore, settings.max_file_size)
         self.hooks = Hooks(settings.on_applied, settings.dir, workshop.ledger, workshop.hands)
         self._pace = Pace()
         self._refreshed = asyncio.Condition()

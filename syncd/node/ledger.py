@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from protocol.batches import Proof
 from protocol.content import block_id
 from protocol.keys import FolderKeys
-from protocol.merge import winner
 from protocol.messages import PUSH, Records
 from protocol.paths import ancestors, to_key, to_path
 from protocol.record import Kind, Record
@@ -30,12 +29,12 @@ from syncd.core.events import (
     Seen,
 )
 from syncd.core.index import Disk, Row
-from syncd.core.links import refuses_none
 from syncd.core.replica import Replica
 from syncd.core.units import Units
 from syncd.node.authors import authors
 from syncd.node.findings import Findings, Report, StoredContent
 from syncd.node.recollection import recollect
+from syncd.node.refusals import Refusals
 from syncd.node.sieve import Sieve, Sifted
 from syncd.node.steady import Steady
 from syncd.node.verification import parts, verify
@@ -95,7 +94,7 @@ class Ledger(Steady):
         self.has_room: Callable[[int], bool] = lambda _size: True  # for so many bytes of small contents, before a batch
         self.wants_authors: Callable[[], bool] = lambda: False  # whether reports name who wrote what was applied
         self.note_applied: Callable[[list[bytes]], None] = lambda _paths: None  # in the transaction of these
-        self._refused: set[bytes] = set()  # paths at which peers have links that are never made here
+        self.refusals = Refusals(tree.scanner)
 
     # ---- events
 
@@ -149,7 +148,8 @@ class Ledger(Steady):
             if self.replica.doubtful and not self.replica.fresh:
                 yield self._recollect(part)
             report = self.handle(Received(part, {record.proof: proofs[record.proof] for record in part}))
-            self._judge_links(report)
+            if not self.refusals.none:
+                self.refusals.judge(self.rows(map(to_path, report.news)).values(), report)
             yield report
 
     def _recollect(self, records: Iterable[Record]) -> Report:
@@ -189,26 +189,6 @@ class Ledger(Steady):
                     self.tree.applier.stock(record.content, contents[record.content])
         except OSError:  # it is asked for again, and whoever stages it then tells what is wrong
             return
-
-    def _judge_links(self, report: Report) -> None:
-        """Tell of links of peers that are never made here, and of those that gave way to something else."""
-        if self.tree.scanner.refusal is refuses_none:
-            return
-        for row in self.read(lambda: self.index.rows(report.news)).values():
-            refused = self._refused_link(row)
-            if refused is not None:
-                report.problems.append(refused)
-                self._refused.add(refused.path)
-            elif (path := to_path(row.key)) in self._refused:
-                report.fine.append(path)
-                self._refused.discard(path)
-
-    def _refused_link(self, row: Row) -> Problem | None:
-        shown = winner(row.state) if row.state else None
-        if shown is None or shown.kind is not Kind.LINK:
-            return None
-        refusal = self.tree.scanner.refusal(shown.path, shown.target)
-        return Problem(shown.path, SKIPPED, refusal) if refusal is not None else None
 
     def _known(self, records: list[Record]) -> list[Record]:
         """Those about paths that the manifest knows."""
@@ -320,6 +300,8 @@ class Ledger(Steady):
                 findings.gone(path)
             else:
                 findings.missing(path)
+            if row is not None and (refusal := self.refusals.of(row)) is not None:
+                findings.trouble(refusal)
             return
         if self.tree.scanner.differs(stat, seen) or written:
             findings.examine(stat)
@@ -353,7 +335,7 @@ class Ledger(Steady):
         """What takes no part in replication is a fault only in the place of something that does."""
         if problem.operation == SKIPPED:
             row = self.rows([problem.path]).get(to_key(problem.path))
-            if row is not None and any(record.live for record in row.state) and self._refused_link(row) is None:
+            if row is not None and any(record.live for record in row.state) and self.refusals.of(row) is None:
                 problem = problem._replace(operation="read")
         findings.trouble(problem)
 
@@ -428,16 +410,14 @@ class Ledger(Steady):
         return signs
 
     def seen(self, below: bytes, refused: list[Problem] | None = None) -> Iterator[tuple[bytes, Disk]]:
-        """What was last seen. refused: gets the links that are never made here."""
-        if self.tree.scanner.refusal is refuses_none:
+        """What was last seen. refused: gets what peers have and is never made here."""
+        if self.refusals.none:
             refused = None
         low, high = (b"", None) if not below else (to_key(below) + b"\0", to_key(below) + b"\x01")
         while True:
             rows = self.read(lambda start=low: self.index.span(start, high, ROWS_AT_ONCE))  # type: ignore[misc]
             if refused is not None:
-                found = [problem for row in rows if (problem := self._refused_link(row)) is not None]
-                refused += found
-                self._refused.update(problem.path for problem in found)
+                refused += self.refusals.among(rows)
             yield from ((row.key, row.disk) for row in rows if row.disk is not None)
             if len(rows) < ROWS_AT_ONCE:
                 return

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from protocol.limits import SMALL_FILE
 from protocol.paths import display, to_path
 from protocol.record import Kind, Record
+from syncd.core import sizes
 from syncd.core.index import Row
 from syncd.node.assembly import Assembly
 from syncd.node.findings import Report, StoredContent
@@ -58,16 +59,23 @@ class Deposit(NamedTuple):
 
 
 class Losers:
-    """See the module. clock: wall time, ns."""
+    """See the module. clock: wall time, ns. largest: bytes of the largest file that is kept, None for any."""
 
     def __init__(
-        self, ledger: Ledger, sources: Sources, staging: Staging, archive: Archive, clock: Callable[[], int]
+        self,
+        ledger: Ledger,
+        sources: Sources,
+        staging: Staging,
+        archive: Archive,
+        clock: Callable[[], int],
+        largest: int | None = None,
     ) -> None:
         self._ledger = ledger
         self._sources = sources
         self._staging = staging
         self._archive = archive
         self._clock = clock
+        self._largest = largest
         self._cursor = _START
 
     def load(self, held: Container[bytes], limit: int, large: int, offered: dict[bytes, bytes]) -> LoserLoad:
@@ -94,6 +102,8 @@ class Losers:
                 self._cursor = last
                 break
             record = _record_of(rows.get(key), content)
+            if record is not None and sizes.refusal(record.size, self._largest) is not None:
+                record = None
             if record is not None and (large > 0 or record.size <= SMALL_FILE):
                 large -= record.size > SMALL_FILE
                 loser = Loser(to_path(key), content, record.size, record.mode, record.mtime)

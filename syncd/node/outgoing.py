@@ -11,10 +11,14 @@ from syncd.node.workshop import Workshop
 
 
 class Outgoing:
-    """shop: its index remembers the root that a peer was last known to have. ignore: the rules of this node."""
+    """shop: its index remembers the root that a peer was last known to have. ignore: the rules of this node.
 
-    def __init__(self, shop: Workshop, ignore: Sequence[str]) -> None:
+    largest: bytes of the largest file that takes part here, None for any.
+    """
+
+    def __init__(self, shop: Workshop, ignore: Sequence[str], largest: int | None) -> None:
         self._shop = shop
+        self._largest = largest
         self.become(ignore)
         known = shop.remembered_root
         self.reached = Reached(earlier=known is not None and known != shop.index.root().hash)
@@ -22,12 +26,12 @@ class Outgoing:
 
     def become(self, ignore: Sequence[str]) -> None:
         """Other rules from now on."""
-        self.features = features(ignore)  # that tell peers of them
+        self.features = features(ignore, self._largest)  # that tell peers of them
 
     def take(self, report: Report) -> None:
         """Something may have been published."""
         if report.pushes:
-            self.reached.published([push.record.path for push in report.pushes])
+            self.reached.published([(push.record.path, push.record.size) for push in report.pushes])
 
     def refreshed(self, facts: Facts, peers: Peers) -> None:
         """Our manifest has a root; peers may have told the same one before."""

@@ -13,6 +13,7 @@ from protocol import codec
 from protocol.paths import to_path
 from protocol.record import Kind
 from syncd.config.settings import Folder as FolderSettings
+from syncd.core import sizes
 from syncd.core.events import Observation, Reconsider, Seen
 from syncd.core.index import Disk
 from syncd.core.patterns import Patterns
@@ -24,7 +25,8 @@ from syncd.store.index import SqliteIndex
 from syncd.store.index_database import RECONSIDER
 
 _RULES = "rules"
-_IGNORE = 1  # place of the ignore rules in what is stored
+_IGNORE = 1  # places in what is stored
+_LARGEST = 6
 _ROWS = 5_000  # looked at together
 
 
@@ -38,6 +40,7 @@ def rules_of(settings: FolderSettings) -> bytes:
             settings.file_mode,
             settings.dir_mode,
             settings.overwrite_changes,
+            settings.max_file_size,
         ]
     )
 
@@ -64,7 +67,7 @@ class Rules:
         if stored == self._wanted and self._index.meta(RECONSIDER) is None:
             return
         if stored is not None:
-            yield from self._forget_gone(ledger, Patterns(_ignored(stored)))
+            yield from self._forget_gone(ledger, *_left_out(stored))
         low: bytes | None = b""
         while low is not None:
             report = ledger.handle(Reconsider(low))
@@ -78,22 +81,27 @@ class Rules:
 
         ledger.steadily(store)
 
-    def _forget_gone(self, ledger: Ledger, before: Patterns) -> Iterator[Report]:
-        """What went away while it was ignored was nobody's deletion: it is fetched again, not deleted elsewhere."""
+    def _forget_gone(self, ledger: Ledger, before: Patterns, largest: int | None) -> Iterator[Report]:
+        """What went away while it took no part was nobody's deletion: it is fetched again, not deleted elsewhere.
+
+        before, largest: the ignore rules and the greatest size of before.
+        """
         low = b""
         while rows := ledger.read(partial(self._index.span, low, None, _ROWS)):
             low = rows[-1].key + b"\0"
             gone = [
                 Observation(path, None)
                 for path, disk in ((to_path(row.key), row.disk) for row in rows)
-                if disk is not None and self._is_back(path, disk, before) and not self._is_there(path)
+                if disk is not None and self._is_back(path, disk, before, largest) and not self._is_there(path)
             ]
             if gone:
                 yield ledger.handle(Seen(gone))
 
-    def _is_back(self, path: bytes, disk: Disk, before: Patterns) -> bool:
+    def _is_back(self, path: bytes, disk: Disk, before: Patterns, largest: int | None) -> bool:
         directory = disk.entry.kind == Kind.DIR
-        return before.match(path, directory) and not self._policy.ignored(path, directory)
+        size = disk.entry.size if disk.entry.kind == Kind.FILE else 0
+        left_out = before.match(path, directory) or sizes.refusal(size, largest) is not None
+        return left_out and not (self._policy.ignored(path, directory) or self._policy.too_large(disk.entry))
 
     def _is_there(self, path: bytes) -> bool:
         try:
@@ -106,6 +114,7 @@ class Rules:
         return True
 
 
-def _ignored(stored: bytes) -> list[str]:
+def _left_out(stored: bytes) -> tuple[Patterns, int | None]:
     rules: Any = codec.unpack(stored)
-    return [str(line) for line in rules[_IGNORE]]
+    largest = rules[_LARGEST] if len(rules) > _LARGEST else None  # indexes of before that rule have none
+    return Patterns([str(line) for line in rules[_IGNORE]]), largest

@@ -117,12 +117,13 @@ class Workshop:
             dir_mode=settings.dir_mode,
             overwrite_changes=settings.overwrite_changes,
             symlinks=settings.symlinks,
+            largest=settings.max_file_size,
             stored_mtime=self.root.capabilities.stored_mtime,
         )
         self._directories = Directories(self.root.fd, monotonic)
         self.archive = Archive(self.root.archive_fd, draw)
         units = Units(Patterns(settings.atomic))
-        scanner = Scanner(self._directories, policy.ignored, policy.refusal)
+        scanner = Scanner(self._directories, policy.ignored, policy.refusal, settings.max_file_size)
         hasher = Hasher(self._directories, keys.block_key)
         tree = Tree(
             scanner,
@@ -176,7 +177,7 @@ class Workshop:
         self.retention = Retention(
             self.index, self.ledger.contents, self.archive, hasher, limits, clock, self.ledger.read
         )
-        self.losers = Losers(self.ledger, self.sources, self.staging, self.archive, clock)
+        self.losers = Losers(self.ledger, self.sources, self.staging, self.archive, clock, settings.max_file_size)
         self.library = Library(
             keys,
             SqliteIndex(database, keys.folder_id, keys.page_seed, read_only=True),

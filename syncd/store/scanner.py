@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from protocol.limits import MAX_PATH, RESERVED_NAME
 from protocol.paths import ancestors, to_key, to_path
 from protocol.record import Kind
+from syncd.core import sizes
 from syncd.core.events import SKIPPED, Problem
 from syncd.core.index import Disk
 from syncd.core.links import Refusal, refuses_none
@@ -37,7 +38,7 @@ class Gone(NamedTuple):
 class Scanner:
     """ignored(path, is a directory): whether a path takes no part; nothing below such a directory does.
 
-    refusal(path, target): why a symbolic link takes no part, or None.
+    refusal(path, target): why a symbolic link takes no part, or None. largest: bytes of the largest file that does.
     """
 
     def __init__(
@@ -45,12 +46,19 @@ class Scanner:
         directories: Directories,
         ignored: Callable[[bytes, bool], bool],
         refusal: Refusal = refuses_none,
+        largest: int | None = None,
     ) -> None:
         self._directories = directories
         self._ignored = ignored
         self.refusal = refusal
+        self.largest = largest
         self._device = directories.device
         self._mount: int | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether any link or file takes no part for what it is."""
+        return self.refusal is not refuses_none or self.largest is not None
 
     differs = staticmethod(differs)
 
@@ -115,6 +123,8 @@ class Scanner:
         kind = kind_of(status)
         if kind is None or len(path) > MAX_PATH or self._ignored(path, kind is Kind.DIR):
             return False
+        if kind is Kind.FILE:
+            return sizes.refusal(status.st_size, self.largest) is None
         return kind is not Kind.LINK or not isinstance(self.stat_one(path), Problem)
 
     def with_ctime(self, path: bytes, seen: Disk) -> Disk | None:
@@ -189,6 +199,8 @@ class Scanner:
             return Problem(path, "list", _FOREIGN)
         if kind is None:
             return Problem(path, SKIPPED, _SPECIAL)
+        if kind is Kind.FILE and self.largest is not None and status.st_size > self.largest:
+            return Problem(path, SKIPPED, sizes.refusal(status.st_size, self.largest) or "")
         if kind is not Kind.LINK:
             return take(path, kind, status)
         target = os.readlink(name, dir_fd=fd)

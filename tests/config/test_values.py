@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.config.values import Amount, parse_amount, parse_mode
+from syncd.config.values import Amount, parse_amount, parse_mode, parse_size
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_amounts(text: str, amount: Amount, of_a_million: int) -> None:
 def test_wrong_amounts(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected a share|at most 100%"):
         parse_amount(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [("10G", 10**10), ("4096", 4096), ("1.5 MiB", 3 << 19)])
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "5%", "0", "0 GB", "-1", "large"])
+def test_wrong_sizes(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a size of one byte"):
+        parse_size(text)
 
 
 @pytest.mark.parametrize(("text", "mode"), [("0644", 0o644), ("755", 0o755), ("0000", 0)])

@@ -65,7 +65,7 @@ KEYS = [
         'shared_folders[0].priority[1].matches: unknown key; did you mean "match"?',
     ),
     (folder('"ready": {‸"class": []}'), 'shared_folders[0].ready.class: unknown key; did you mean "classes"?'),
-    (folder('‸"max_file_size": 5'), "shared_folders[0].max_file_size: unknown key"),
+    (folder('‸"thumbnails": 5'), "shared_folders[0].thumbnails: unknown key"),
     (node('‸"directory_root": "/srv"'), "directory_root: unknown key"),
 ]
 
@@ -85,6 +85,7 @@ VALUES = [
     (node('"folder_rescan_interval": ‸"often"'), "folder_rescan_interval: expected a number"),
     (node('"publish_alone_after": ‸-0.5'), "publish_alone_after: must be 0 or more"),
     (node('"sync_trash_ttl": ‸0'), "sync_trash_ttl: must be 1 or more"),
+    (folder('"max_file_size": ‸"5%"'), "shared_folders[0].max_file_size: expected a size of one byte at least"),
     (node('"min_free": ‸5'), "min_free: expected text"),
     (node('"min_free": ‸"lots"'), "min_free: expected a share of the file system"),
     (node('"archive_max": ‸"200%"'), "archive_max: a share of the file system is at most 100%"),

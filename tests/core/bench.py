@@ -32,10 +32,18 @@ def link(target: bytes) -> Entry:
 
 
 class FakePolicy:
-    """ignore: paths that take no part. modes: where they are local policy."""
+    """ignore: paths that take no part. modes: where they are local policy. largest: bytes of the largest file."""
 
-    def __init__(self, *, ignore: Iterable[bytes] = (), fixed_modes: bool = False, overwrite: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        ignore: Iterable[bytes] = (),
+        fixed_modes: bool = False,
+        overwrite: bool = True,
+        largest: int | None = None,
+    ) -> None:
         self.ignore, self.fixed_modes, self.overwrite_changes = set(ignore), fixed_modes, overwrite
+        self.largest = largest
 
     def ignored(self, path: bytes, directory: bool) -> bool:
         return path in self.ignore or any(path.startswith(other + b"/") for other in self.ignore)
@@ -48,6 +56,9 @@ class FakePolicy:
 
     def refusal(self, path: bytes, target: bytes) -> str | None:
         return None
+
+    def too_large(self, thing: Entry | None) -> bool:
+        return thing is not None and self.largest is not None and thing.size > self.largest
 
 
 class FakeSigner:

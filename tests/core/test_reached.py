@@ -6,13 +6,18 @@ from hypothesis import strategies as st
 
 from syncd.core.reached import PATHS_KEPT, ROOTS_KEPT, Reached
 
+SIZE = 7
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
+
+
+def publish(reached: Reached, paths: list[bytes]) -> None:
+    reached.published([(path, SIZE) for path in paths])
 
 
 def test_a_peer_with_our_root_and_no_needs_has_everything() -> None:
     reached = Reached(earlier=False)
     reached.had(A, 0)
-    reached.published([b"one", b"two"])
+    publish(reached, [b"one", b"two"])
     assert (reached.outstanding, reached.unreached) == (2, [b"one", b"two"])
     assert not reached.heard(A, 0), "it has what was there before"
     reached.had(B, 2)
@@ -25,37 +30,37 @@ def test_a_peer_with_our_root_and_no_needs_has_everything() -> None:
 
 def test_a_peer_that_ignores_a_path_does_not_have_it() -> None:
     reached = Reached(earlier=False)
-    reached.published([b"uploads/one", b"themes/one"])
+    publish(reached, [b"uploads/one", b"themes/one"])
     reached.had(A, 2)
-    reached.published([b"uploads/two"])
+    publish(reached, [b"uploads/two"])
     reached.had(B, 3)
 
-    def uploads(path: bytes) -> bool:
-        return path.startswith(b"uploads/")
+    def uploads(path: bytes, size: int) -> bool:
+        return size == SIZE and path.startswith(b"uploads/")
 
     assert not reached.heard(A, 0, uploads)
     assert not reached.heard(B, 0, uploads)
     assert reached.heard(A, 0), "another one has them"
     assert not reached.heard(B, 0, uploads)
-    assert reached.heard(B, 0, lambda path: path.startswith(b"themes/")), "what it ignores was there before"
+    assert reached.heard(B, 0, lambda path, _: path.startswith(b"themes/")), "what it ignores was there before"
     assert reached.outstanding == 0
 
 
 def test_what_is_not_known_by_name_may_be_ignored() -> None:
     reached = Reached(earlier=True)
     reached.had(A, 0)
-    assert not reached.heard(A, 0, lambda path: False)
+    assert not reached.heard(A, 0, lambda path, size: False)
     assert reached.heard(A, 0)
-    reached.published([b"x"] * (PATHS_KEPT + 1))
+    publish(reached, [b"x"] * (PATHS_KEPT + 1))
     reached.had(B, PATHS_KEPT + 1)
-    assert not reached.heard(B, 0, lambda path: False)
+    assert not reached.heard(B, 0, lambda path, size: False)
     assert reached.heard(B, 0)
 
 
 def test_a_peer_may_tell_late() -> None:
     reached = Reached(earlier=False)
     for number, path in enumerate((b"one", b"two", b"one", b"three")):
-        reached.published([path])
+        publish(reached, [path])
         reached.had(bytes([number]) * 32, number + 1)
     assert reached.heard(b"\1" * 32, 0)
     assert (reached.outstanding, reached.unreached) == (2, [b"one", b"three"])
@@ -65,11 +70,11 @@ def test_a_peer_may_tell_late() -> None:
 
 def test_a_root_that_comes_again_names_what_is_there_now() -> None:
     reached = Reached(earlier=False)
-    reached.published([b"one"])
+    publish(reached, [b"one"])
     reached.had(A, 1)
-    reached.published([b"two"])
+    publish(reached, [b"two"])
     reached.had(B, 2)
-    reached.published([b"three"])
+    publish(reached, [b"three"])
     reached.had(A, 3)
     assert reached.heard(A, 0)
     assert reached.outstanding == 0
@@ -87,7 +92,7 @@ def test_earlier_runs_count_until_a_peer_has_what_we_have() -> None:
 def test_memory_is_bounded() -> None:
     reached = Reached(earlier=False)
     for number in range(PATHS_KEPT + 5):
-        reached.published([b"%d" % number])
+        publish(reached, [b"%d" % number])
     assert reached.outstanding == PATHS_KEPT + 5
     assert len(reached.unreached) == PATHS_KEPT
     for number in range(ROOTS_KEPT + 1):
@@ -104,7 +109,7 @@ def test_nothing_is_taken_for_reached_that_is_not(steps: list[tuple[str, int, in
     for what, number, needs in steps:
         root = bytes([number]) * 32
         if what == "p":
-            reached.published([b"%d" % (made + n) for n in range(number)])
+            publish(reached, [b"%d" % (made + n) for n in range(number)])
             made += number
         elif what == "r":
             reached.had(root, made)

@@ -44,6 +44,9 @@ class PlainPolicy:
     def refusal(self, path: bytes, target: bytes) -> str | None:
         return None
 
+    def too_large(self, thing: Entry | None) -> bool:
+        return False
+
 
 class NoSigner:
     """Signs nothing: proofs are tested elsewhere."""

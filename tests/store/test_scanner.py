@@ -38,6 +38,20 @@ def test_order_is_that_of_keys(folder: Folder) -> None:
     assert walked(folder, b"a") == [b"a/\x01", b"a/b", b"a/b/c", b"a/b.c", b"a/x"]
 
 
+def test_a_file_above_the_size_is_a_problem_and_nothing_that_is_gone(folder: Folder) -> None:
+    folder.write(b"d/large", b"12345")
+    folder.write(b"d/small", b"1234")
+    rows = [(to_key(path), folder.seen(path)) for path in (b"d/large", b"d/small")]
+    folder.scanner.largest = 4
+    assert walked(folder) == [b"d", b"d/large", b"d/small"]
+    large = folder.scanner.stat_one(b"d/large")
+    assert isinstance(large, Problem)
+    assert large.reason.startswith("skipped: 5 bytes are more than max_file_size (4)")
+    assert [type(item) for item in folder.scanner.compare([large], rows[:1], SOME_TIME)] == [Problem]
+    takes_part = [folder.scanner.takes_part(path, os.lstat(folder.at(path))) for path in (b"d/large", b"d/small")]
+    assert takes_part == [False, True]
+
+
 def test_what_a_look_tells(folder: Folder) -> None:
     folder.write(b"f", b"12345", 0o4640, SOME_TIME)
     os.symlink(b"to/\xff", folder.at(b"l"))
