@@ -13,6 +13,7 @@ from protocol import pages
 from protocol.merge import Liveness
 from protocol.paths import subtree, to_path
 from syncd.core.index import Row, Totals
+from syncd.store.index_copies import CopyTable
 from syncd.store.index_database import (
     Database,
     IndexDamaged,
@@ -80,7 +81,7 @@ _MAKE_SEARCHABLE: Final = (
 _LIVENESSES: Final[tuple[Liveness, ...]] = tuple(Liveness)
 
 
-class SqliteIndex(PageTable, ProofTable, LosingTable):
+class SqliteIndex(PageTable, ProofTable, LosingTable, CopyTable):
     """Implements syncd.core.index.Index, protocol.pages.PageStorage and protocol.reconcile.Tree.
 
     Rows are stored between `begin` and `commit` only. Used by one thread at a time. Raises IndexFailed or one of its

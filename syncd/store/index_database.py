@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import quote
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 RECONSIDER: Final = "index.reconsider"  # meta value of an index whose rows have to be thought over once
 # From each earlier version to the next one. What has to be worked out from rows is left to a note in `meta`.
 _UPGRADES: Final = {
@@ -23,6 +23,11 @@ _UPGRADES: Final = {
         CREATE INDEX archive_by_age ON archive (kept_from, name);
         DELETE FROM totals WHERE what = -3;
         INSERT OR REPLACE INTO meta VALUES ('index.reconsider', x'');
+    """,
+    2: """
+        CREATE TABLE copies (
+            key BLOB, content BLOB, path BLOB NOT NULL, state INTEGER NOT NULL, PRIMARY KEY (key, content)
+        ) WITHOUT ROWID;
     """,
 }
 _MAGIC: Final = b"SQLite format 3\0"

@@ -103,5 +103,14 @@ CREATE TABLE losing (
 CREATE INDEX losing_by_content ON losing (content);
 CREATE INDEX losing_missing ON losing (key, content) WHERE missing = 1;
 
+-- Copies of losing versions beside the winners in the tree, for who asks for them.
+CREATE TABLE copies (
+    key BLOB,               -- where it lost, as in `losing`
+    content BLOB,
+    path BLOB NOT NULL,     -- of the copy
+    state INTEGER NOT NULL, -- 0 about to be placed, 1 there, 2 there is none and none is made again
+    PRIMARY KEY (key, content)
+) WITHOUT ROWID;
+
 -- Small named values. Names that begin with "index." belong to the index itself.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

@@ -26,6 +26,8 @@ from protocol.paths import subtree, to_key
 from protocol.record import DIRECTORY_CONTENT, LINK_MODE, Kind, Record, decode_record, link_content, make_record
 from syncd.core.index import Disk, Need, Row, Totals
 from syncd.store import index as index_module
+from syncd.store.archive import ArchivedItem
+from syncd.store.contents import Contents
 from syncd.store.index import (
     IndexDamaged,
     IndexFailed,
@@ -34,6 +36,7 @@ from syncd.store.index import (
     IndexTooNew,
     SqliteIndex,
 )
+from syncd.store.index_copies import Copy, CopyState
 from syncd.store.index_database import SCHEMA_VERSION, Database
 from syncd.store.index_rows import list_row, pack_disk, pack_state, to_listed, to_row, to_values
 from tests.core.index_contract import IndexContract
@@ -602,6 +605,7 @@ def test_an_index_of_the_first_schema_is_brought_up_to_date(path):
         connection.executescript("""
             DROP TABLE losing;
             DROP TABLE held;
+            DROP TABLE copies;
             DROP INDEX archive_by_age;
             ALTER TABLE archive DROP COLUMN kept_from;
             CREATE INDEX archive_by_age ON archive (archived_at, name);
@@ -617,6 +621,44 @@ def test_an_index_of_the_first_schema_is_brought_up_to_date(path):
         upgraded = index.database.query("SELECT name, type FROM sqlite_master ORDER BY name")
     with closing(SqliteIndex(path.with_name("new.db"), FOLDER, SEED)) as index:
         assert index.database.query("SELECT name, type FROM sqlite_master ORDER BY name") == upgraded
+
+
+def test_an_index_without_conflict_copies_is_brought_up_to_date(path):
+    with closing(SqliteIndex(path, FOLDER, SEED)) as index:
+        store(index, row(b"a", record(b"a")))
+        root = index.root()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE copies; PRAGMA user_version=2;")
+    with closing(SqliteIndex(path, FOLDER, SEED)) as index:
+        assert index.database.query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
+        assert (index.root(), index.copies()) == (root, [])
+        assert index.meta("index.reconsider") is None
+        upgraded = index.database.query("SELECT name, type FROM sqlite_master ORDER BY name")
+    with closing(SqliteIndex(path.with_name("new.db"), FOLDER, SEED)) as index:
+        assert index.database.query("SELECT name, type FROM sqlite_master ORDER BY name") == upgraded
+
+
+def test_conflict_copies_that_are_due_and_over(index):
+    losing = [record(b"a", 1), record(b"a", 2), record(b"b", 3)]
+    item = ArchivedItem(b"n", b"a", Kind.FILE, 5, 0o644, 5)
+    with index.transaction():
+        index.mark_losing({b"a": losing[:2], b"b": losing[2:]}, [])
+        Contents(index).archive_add([item], 1, contents={b"n": losing[0].content})
+    due = index.copies_due((b"", b""), 9)
+    assert due == [(b"a", losing[0].content)]
+    assert index.copies_due(due[0], 9) == []
+    copy = Copy(*due[0], b"a.copy", CopyState.COMING)
+    with index.transaction():
+        index.put_copies([copy])
+        index.put_copies([copy._replace(state=CopyState.THERE)])
+    assert index.copies() == index.copies_at(b"a") == [copy._replace(state=CopyState.THERE)]
+    assert index.copies_due((b"", b""), 9) == index.copies_over(9) == index.copies_at(b"b") == []
+    with index.transaction():
+        Contents(index).archive_remove([b"n"])
+    assert index.copies_over(9) == index.copies()
+    with index.transaction():
+        index.drop_copies(index.copies())
+    assert index.copies() == []
 
 
 def test_another_folder_is_refused(index, path):
