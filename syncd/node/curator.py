@@ -15,6 +15,7 @@ from syncd.node.ledger import Ledger
 from syncd.store.archive import Archive, ArchivedItem
 from syncd.store.hasher import FileChanged, Hashed, Hasher
 from syncd.store.index_archive import Archived
+from syncd.store.index_copies import CopyState
 
 LISTED: Final = 10_000  # paths or items in one list
 ROWS_AT_ONCE: Final = 500
@@ -27,6 +28,7 @@ class Version(NamedTuple):
     record: Record
     node: bytes
     here: bool  # its bytes
+    copy: bytes  # path of the copy in the tree, or empty
 
 
 class Conflict(NamedTuple):
@@ -72,11 +74,13 @@ class Curator:
     def _conflict(self, key: bytes) -> Conflict:
         shown, records = self._ledger.replica.versions(key)
         proofs = self._ledger.index.proofs({record.proof for record in records})
+        listed = self._ledger.index.copies_at(key)
+        copies = {copy.content: copy.path for copy in listed if copy.state == CopyState.THERE}
         versions = []
         for number, record in enumerate(records, 1):
             proof = proofs.get(record.proof)
             node = node_of(proof.certificate) if proof is not None else b""
-            versions.append(Version(number, record, node, self._is_here(record)))
+            versions.append(Version(number, record, node, self._is_here(record), copies.get(record.content, b"")))
         return Conflict(to_path(key), shown, versions)
 
     def _is_here(self, record: Record) -> bool:

@@ -21,6 +21,7 @@ from syncd.net.endpoint import Endpoint
 from syncd.net.session import Session
 from syncd.node.caution import Caution
 from syncd.node.chronicle import Chronicle
+from syncd.node.copy_tending import CopyTending
 from syncd.node.counters import Counters
 from syncd.node.exchange import Backlog, Exchange
 from syncd.node.fetcher import Fetcher
@@ -73,6 +74,7 @@ class Folder:
         )  # fmt: skip
         self.finding = Finding(settings, node, workshop, endpoint, self.peers)
         self._tending = Tending(workshop.retention, workshop.hands, self.take)
+        self._copies = CopyTending(workshop.beside, workshop.hands, self.take)
         self._caution = Caution(workshop.ledger.replica, workshop.hands, workshop.ledger.handle)
         self.troubles = Troubles(workshop.alarms)
         self.lag = Lag()
@@ -116,6 +118,7 @@ class Folder:
 
     async def _watch(self) -> None:
         await self._caution.wait(self.settings.dir, self.settings.publish_alone_after)
+        self.spawn(self._copies.run())
         await self.watching.run()
 
     def _tell_index_trouble(self, reason: str | None) -> None:
@@ -283,6 +286,7 @@ class Folder:
             self._having.update(result.disk.entry.content for result in report.results if result.disk is not None)
             self._having.update(report.kept)
         self.fetcher.fetched_bytes += report.placed
+        self._copies.kick()
         if report.results and not self.fetcher.busy:
             self._pace.decided()
         self._pace.changed()

@@ -144,6 +144,7 @@ def _version(version: Version, names: dict[bytes, str]) -> dict[str, Any]:
         "actor": record.dot[0].hex(),
         "content": record.content.hex(),
         "here": version.here,
+        "copy": display(version.copy),
     }
 
 

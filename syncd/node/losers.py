@@ -101,7 +101,7 @@ class Losers:
             if len(found) == limit:
                 self._cursor = last
                 break
-            record = _record_of(rows.get(key), content)
+            record = record_of(rows.get(key), content)
             if record is not None and sizes.refusal(record.size, self._largest) is not None:
                 record = None
             if record is not None and (large > 0 or record.size <= SMALL_FILE):
@@ -156,7 +156,8 @@ class Losers:
         return self._archive.date(item._replace(mode=loser.mode, mtime=loser.mtime))
 
 
-def _record_of(row: Row | None, content: bytes) -> Record | None:
+def record_of(row: Row | None, content: bytes) -> Record | None:
+    """A file's record at a path that has this content."""
     of_it = (record for record in row.state if record.kind == Kind.FILE and record.content == content) if row else ()
     return next(iter(of_it), None)
 

@@ -21,6 +21,7 @@ from syncd.core.priority import FolderPolicy, Priority
 from syncd.core.replica import Replica
 from syncd.core.room import Space
 from syncd.core.units import Units
+from syncd.node.beside import Beside
 from syncd.node.curator import Curator
 from syncd.node.findings import Report
 from syncd.node.gauge import ALL_OF_IT, Gauge, NoRoom
@@ -29,6 +30,7 @@ from syncd.node.holdings import Holdings
 from syncd.node.identity import NodeIdentity
 from syncd.node.ledger import Ledger, Tree
 from syncd.node.library import Library
+from syncd.node.listings import Everything, Listed, Wanted
 from syncd.node.losers import Losers
 from syncd.node.retention import ArchiveLimits, Retention
 from syncd.node.rules import Rules
@@ -40,7 +42,7 @@ from syncd.node.standing import Facts
 from syncd.node.yard import Yard
 from syncd.store.applier import Applier, Source
 from syncd.store.archive import Archive
-from syncd.store.contents import Contents
+from syncd.store.conflict_copies import ConflictCopies
 from syncd.store.directories import Directories
 from syncd.store.hasher import Hasher
 from syncd.store.index import IndexFailed, SqliteIndex
@@ -104,7 +106,7 @@ class Workshop:
         os.makedirs(home, mode=0o700, exist_ok=True)
         self.root = Root.open(settings.dir, keys.folder_id, folders)
         self.staging = Staging(self.root.staging_fd, keys.block_key, draw)
-        self.staging.clean(_Everything())  # before anything is written: the disk may be full of what is removed here
+        self.staging.clean(Everything())  # before anything is written: the disk may be full of what is removed here
         self.hands, self.reader = Hands("folder", monotonic), Hands("reader", monotonic)
         database = os.path.join(home, "index.sqlite3")
         self.index = SqliteIndex(database, keys.folder_id, keys.page_seed)
@@ -123,7 +125,12 @@ class Workshop:
         self._directories = Directories(self.root.fd, monotonic)
         self.archive = Archive(self.root.archive_fd, draw)
         units = Units(Patterns(settings.atomic))
-        scanner = Scanner(self._directories, policy.ignored, policy.refusal, settings.max_file_size)
+        local = LocalPolicy(settings.owner, settings.group, settings.file_mode, settings.dir_mode)
+        self._copied_into = Directories(self.root.fd, monotonic)  # apart: copies are looked at in the middle of a scan
+        copies = ConflictCopies(
+            self._copied_into, self.staging, self.archive, Hasher(self._copied_into, keys.block_key), local, clock
+        )
+        scanner = Scanner(self._directories, policy.ignored, policy.refusal, settings.max_file_size, copies.hides)
         hasher = Hasher(self._directories, keys.block_key)
         tree = Tree(
             scanner,
@@ -133,7 +140,7 @@ class Workshop:
                 self._directories,
                 self.staging,
                 self.archive,
-                LocalPolicy(settings.owner, settings.group, settings.file_mode, settings.dir_mode),
+                local,
                 clock,
                 scanner.takes_part,
             ),
@@ -164,7 +171,7 @@ class Workshop:
         for _ in self._rules.take_effect(self.ledger):
             pass
         if not replica.fresh:  # a fresh one does not know yet what it needs
-            self.staging.clean(_Wanted(self.ledger.contents))
+            self.staging.clean(Wanted(self.ledger.contents))
         self.tree_matches = self._recognise(node) and not (self.root.tree_empty() and self.ledger.saw_files())
         holdings = Holdings(self.ledger.contents, self._directories, self.archive)
         self.gauge = Gauge(lambda: measure(self.root.fd), lambda: self.staging.owed, min_free)
@@ -178,6 +185,11 @@ class Workshop:
             self.index, self.ledger.contents, self.archive, hasher, limits, clock, self.ledger.read
         )
         self.losers = Losers(self.ledger, self.sources, self.staging, self.archive, clock, settings.max_file_size)
+        wants_copies = settings.conflict_copies == "beside" and keys.tier >= Tier.READ_WRITE
+        self.beside = Beside(
+            self.ledger, copies, self.archive, hasher, self.gauge, wants_copies,
+            lambda: self.distrust() is None and not self._is_emptied(),
+        )  # fmt: skip
         self.library = Library(
             keys,
             SqliteIndex(database, keys.folder_id, keys.page_seed, read_only=True),
@@ -189,7 +201,7 @@ class Workshop:
 
     def _adopt_displaced(self, now: int) -> None:
         """List what a batch displaced that was cut off before its transaction."""
-        found = self.archive.adopt(_Listed(self.ledger.contents))
+        found = self.archive.adopt(Listed(self.ledger.contents))
         if found:
             with self.index.transaction():
                 self.ledger.contents.archive_add(found, now, "left by an unclean stop")
@@ -444,8 +456,8 @@ class Workshop:
         self.library.close()
         self.index.close()
         self.staging.close()
-        self._directories.close()
-        self._watched.close()
+        for directories in (self._directories, self._copied_into, self._watched):
+            directories.close()
         self.root.close()
 
     def _end_cleanly(self) -> None:
@@ -460,33 +472,6 @@ class Workshop:
             error = OSError(str(failure))
         if error is not None:
             _log.warning("not stopped cleanly", dir=self._dir, reason=error.strerror or str(error))
-
-
-class _Listed:
-    """The names that the index lists in the archive."""
-
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, bytes) and self._contents.archive_has(name)
-
-
-class _Wanted:
-    """The contents that some path needs."""
-
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
-
-    def __contains__(self, content: object) -> bool:
-        return isinstance(content, bytes) and self._contents.is_wanted(content)
-
-
-class _Everything:
-    """Contains whatever it is asked for: contents under way are kept until it is known that nobody needs them."""
-
-    def __contains__(self, _item: object) -> bool:
-        return True
 
 
 def _boot() -> bytes:

@@ -13,7 +13,7 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -118,6 +118,7 @@ class Applier:
             takes_part,
         )  # fmt: skip
         self.displacements = self._places.displacements
+        self.give_way: Callable[[Iterable[bytes]], None] = lambda _paths: None  # has what is hidden there go away
 
     def apply(self, jobs: Sequence[Job], *, durable: bool) -> list[Result]:
         """Carry out jobs in their order. The failure of one does not stop the others.
@@ -127,6 +128,7 @@ class Applier:
         if not self._root.in_place():
             reason = "the folder's directory was moved or replaced"
             return [_failed(job, OSError(errno.ESTALE, reason)) for job in jobs]
+        self.give_way(job.action.path for job in jobs)
         self._temps.now = self._clock()
         self._parents.begin()
         temps = self._prepare(jobs, durable)
@@ -145,6 +147,7 @@ class Applier:
             return []
         if not self._root.in_place():
             raise OSError(errno.ESTALE, "the folder's directory was moved or replaced")
+        self.give_way(record.path for record in records)
         self._temps.now = self._clock()
         self._parents.begin()
         placed = self._planter.plant(records, contents)
@@ -163,6 +166,7 @@ class Applier:
         if not self._root.in_place():
             error = OSError(errno.ESTALE, "the folder's directory was moved or replaced")
             return _failed_unit(plan, error, placed)
+        self.give_way(part.path for part in plan.parts)
         self._temps.now = self._clock()
         self._parents.begin()
         result = UnitResult(Outcome.DONE, None, placed)

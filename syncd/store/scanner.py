@@ -39,6 +39,7 @@ class Scanner:
     """ignored(path, is a directory): whether a path takes no part; nothing below such a directory does.
 
     refusal(path, target): why a symbolic link takes no part, or None. largest: bytes of the largest file that does.
+    hides(path, status): whether what is there, and looks like that, is passed over as if nothing were.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Scanner:
         ignored: Callable[[bytes, bool], bool],
         refusal: Refusal = refuses_none,
         largest: int | None = None,
+        hides: Callable[[bytes, os.stat_result], bool] = lambda _path, _status: False,
     ) -> None:
         self._directories = directories
         self._ignored = ignored
+        self._hides = hides
         self.refusal = refusal
         self.largest = largest
         self._device = directories.device
@@ -109,7 +112,7 @@ class Scanner:
             row = next(remaining, None)
 
     def stat_one(self, path: bytes) -> Stat | Problem | None:
-        """What is at `path` now, ignored or not; None for nothing."""
+        """What is at `path` now, ignored or not; None for nothing, and for what is hidden."""
         try:
             fd, name = self._directories.parent(path)
             return self._judge(fd, path, name, lstat(fd, name))
@@ -121,7 +124,7 @@ class Scanner:
     def takes_part(self, path: bytes, status: os.stat_result) -> bool:
         """Whether what is at `path`, and looks like that, is replicated."""
         kind = kind_of(status)
-        if kind is None or len(path) > MAX_PATH or self._ignored(path, kind is Kind.DIR):
+        if kind is None or len(path) > MAX_PATH or self._ignored(path, kind is Kind.DIR) or self._hides(path, status):
             return False
         if kind is Kind.FILE:
             return sizes.refusal(status.st_size, self.largest) is None
@@ -189,12 +192,14 @@ class Scanner:
             if type(item) is Stat:
                 if not ignored(below, item.kind is Kind.DIR):
                     found.append(item)
-            elif not (ignored(below, False) or ignored(below, True)):
+            elif item is not None and not (ignored(below, False) or ignored(below, True)):
                 found.append(item)
         return found
 
-    def _judge(self, fd: int, path: bytes, name: bytes, status: os.stat_result) -> Stat | Problem:
+    def _judge(self, fd: int, path: bytes, name: bytes, status: os.stat_result) -> Stat | Problem | None:
         kind = kind_of(status)
+        if self._hides(path, status):
+            return None
         if status.st_dev != self._device and (kind is Kind.DIR or self._is_mounted(fd, name)):
             return Problem(path, "list", _FOREIGN)
         if kind is None:
