@@ -82,4 +82,6 @@ def _version(version: dict[str, Any]) -> str:
     parts = [what.get(version["kind"], str(version["kind"])), f"by {author}", moment(version["written_ns"])]
     if not version["here"]:
         parts.append("its bytes are not here yet")
+    if version.get("copy"):
+        parts.append(f"copy: {clean(version['copy'])}")
     return ", ".join(parts)

@@ -12,10 +12,14 @@ from tests.cli.fake_node import FakeNode
 VERSION = {
     "version": 1, "kind": "file", "size": 1_500, "written_ns": 1_700_000_000 * 10**9, "mtime_ns": 0, "target": "",
     "author": "web\x1b[2J", "node": "00" * 16, "actor": "11" * 8, "content": "22" * 32, "here": False,
+    "copy": "",
 }  # fmt: skip
 CONFLICT = {
     "folder": "/site", "path": "uploads/a\nb", "shown": {"kind": "file", "size": 12, "mtime_ns": 0, "content": ""},
-    "versions": [VERSION, {**VERSION, "version": 2, "kind": "link", "target": "to", "author": "", "here": True}],
+    "versions": [
+        VERSION,
+        {**VERSION, "version": 2, "kind": "link", "target": "to", "author": "", "here": True, "copy": "a\nc"},
+    ],
 }  # fmt: skip
 ITEM = {
     "folder": "/site", "id": "ab" * 16, "path": "f", "kind": "file", "size": 10, "mtime_ns": 0,
@@ -33,6 +37,7 @@ def test_conflicts_are_listed_without_control_characters(shell: Shell, node: Fak
     assert lines[1].startswith("  1: 1.5 kB, by web")
     assert lines[1].endswith("2023-11-14 22:13:20, its bytes are not here yet")
     assert lines[2].startswith("  2: link to to, by node 00000000, ")
+    assert lines[2].endswith("22:13:20, copy: a\\nc")
     node.answer("GET /v1/conflicts", 200, {"conflicts": []})
     assert shell.call("conflicts", "list").output == "no conflicts\n"
     assert '"conflicts": []' in shell.call("conflicts", "list", "--json").output
