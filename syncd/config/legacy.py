@@ -1,7 +1,7 @@
-"""Keys that do nothing here: those of BitTorrent Sync 1.x that have no meaning, and those that take effect later."""
+"""Keys that do nothing here: those of BitTorrent Sync 1.x that have no meaning."""
 
-from syncd.config.document import Document, name_of
-from syncd.config.jsonc import Loc, Member, Node, Plain, plain
+from syncd.config.document import Document
+from syncd.config.jsonc import Member, Node
 
 # accepted and ignored, so that an old file loads: about its trackers, relays, user interface and tuning
 IGNORED = frozenset(
@@ -32,11 +32,6 @@ IGNORED = frozenset(
 )
 IGNORED_IN_FOLDER = frozenset({"use_dht", "use_relay_server", "use_tracker"})
 
-# accepted and checked, without effect in this version, unless set to the value that says what happens anyway
-NOT_YET: dict[str, Plain] = {
-    "conflict_copies": "archive",
-}
-
 
 def without_ignored(document: Document) -> tuple[Document, list[str]]:
     """The document less the keys that are ignored, and one warning that names them all."""
@@ -61,23 +56,3 @@ def _without(node: Node, keys: frozenset[str], ignored: list[str]) -> Node:
         if key in keys:
             ignored.append(f"{key} (line {member.key_at.line})")
     return Node(node.at, {key: member for key, member in node.value.items() if key not in keys})
-
-
-def not_yet(document: Document) -> list[str]:
-    """A warning for each key of NOT_YET that asks for something."""
-    found: list[str] = []
-    _collect(document, document.root, (), found)
-    return found
-
-
-def _collect(document: Document, node: Node, loc: Loc, found: list[str]) -> None:
-    if isinstance(node.value, tuple):
-        for number, item in enumerate(node.value):
-            _collect(document, item, (*loc, number), found)
-    if not isinstance(node.value, dict):
-        return
-    for key, member in node.value.items():
-        here = (*loc, key)
-        if key in NOT_YET and plain(member.node) != NOT_YET[key]:
-            found.append(f"{document.where(member.key_at)}: {name_of(here)}: not in effect yet in this version")
-        _collect(document, member.node, here, found)

@@ -24,7 +24,7 @@ from syncd.config.hosts import (
 )
 from syncd.config.include import read_document
 from syncd.config.jsonc import Loc, plain
-from syncd.config.legacy import not_yet, without_ignored
+from syncd.config.legacy import without_ignored
 from syncd.config.location import storage_of
 from syncd.config.models import (
     AuditModel,
@@ -56,7 +56,7 @@ def load_file(path: str, environment: Mapping[str, str]) -> Loaded:
     settings = resolver.settings(model, warnings)
     if warnings and (resolver.version_1 or ignored):
         warnings.insert(0, f"{path}: {APART}")
-    return Loaded(settings, [*warnings, *not_yet(document)])
+    return Loaded(settings, warnings)
 
 
 def secret_texts(path: str, environment: Mapping[str, str]) -> dict[str, str]:

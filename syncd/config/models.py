@@ -236,7 +236,9 @@ class FolderModel(Model):
     )
     publish_alone_after: Seconds | None = Field(default=None, description="As on the top level, for this folder.")
     conflict_copies: Literal["archive", "beside"] = Field(
-        default="archive", description="Where the losing versions of a conflict go."
+        default="archive",
+        description="Where the losing versions of a conflict go: to the archive, or there and into the tree, beside the"
+        " winner, on this node. See docs/OPERATIONS.md; not for folders whose files a web server runs.",
     )
     on_applied: Annotated[list[HookModel], Field(max_length=MAX_HOOKS)] = Field(
         default=[], description="Commands that run when files from peers are in place. See docs/BALANCER.md."

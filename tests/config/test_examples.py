@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from syncd.config.explain import keys_of
-from syncd.config.legacy import NOT_YET
 from syncd.config.models import (
     AuditModel,
     ConfigModel,
@@ -64,9 +63,7 @@ def test_the_simple_example_loads(place: Place) -> None:
 def test_the_optional_keys_of_the_example_load_too(place: Place) -> None:
     text = with_optional_keys(here(EXAMPLE, place))
     loaded = place.load(text)
-    told = {warning.split(": ")[1].rpartition(".")[2] for warning in loaded.warnings}
-    shown_in_effect = {"conflict_copies"}
-    assert told == set(NOT_YET) - shown_in_effect
+    assert loaded.warnings == []
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -82,10 +79,6 @@ def test_values_shown_as_defaults_are_the_defaults(place: Place) -> None:
         assert getattr(shown, name) == getattr(plain, name), name
     for name in ("symlinks", "overwrite_changes", "folder_rescan_interval", "publish_alone_after", "conflict_copies"):
         assert getattr(shown.folders[0], name) == getattr(plain.folders[0], name), name
-
-
-def test_the_table_of_what_comes_later_names_keys() -> None:
-    assert set(NOT_YET) <= {*keys_of(ConfigModel), *keys_of(FolderModel)}
 
 
 def test_the_schema_in_the_repository_is_that_of_the_models() -> None:

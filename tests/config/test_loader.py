@@ -74,21 +74,6 @@ def test_every_key(place: Place) -> None:
     assert (settings.log.level, settings.log.format) == ("debug", "json")
 
 
-def test_what_has_no_effect_yet_is_told(place: Place) -> None:
-    loaded = place.folder('"conflict_copies": "beside"', '"service": "1.2.3.4:80"')
-    places = [(warning.split(": ")[0], warning.split(": ")[1]) for warning in loaded.warnings]
-    assert places == [
-        (f"{place.config}:1:92", "shared_folders[0].conflict_copies"),
-    ]
-    assert all(warning.endswith("not in effect yet in this version") for warning in loaded.warnings)
-    assert (
-        place.folder(
-            '"atomic": [], "search_lan": false, "conflict_copies": "archive"', '"advertise_address": null'
-        ).warnings
-        == []
-    )
-
-
 def test_classes_of_the_node_serve_folders_that_have_none(place: Place) -> None:
     of_node = '"priority": [{"class": "first", "match": ["/a/"]}]'
     assert [each.name for each in place.folder(node=of_node).settings.folders[0].priority] == ["first"]

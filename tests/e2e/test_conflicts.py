@@ -330,3 +330,34 @@ def test_a_reader_keeps_no_losers_and_what_nobody_has_delays_nothing(cluster: Cl
     late.start()
     await_condition(lambda: tokens["a"] in archived(late), "what turned up is not kept")
     assert reader.archive == []
+
+
+def test_a_copy_beside_the_winner_outlives_a_kill_and_stays_on_its_node(cluster: Cluster) -> None:
+    asks = cluster.add("asks", folder_options={"conflict_copies": "beside"})
+    other = cluster.add("other", knows=[asks])
+    (asks.tree / "f.txt").write_bytes(b"before")
+    for daemon in (asks, other):
+        daemon.start()
+    cluster.converge()
+    tokens = {daemon.base.name: token() for daemon in (asks, other)}
+    apart([asks, other], lambda daemon: void((daemon.tree / "f.txt").write_bytes(tokens[daemon.base.name])))
+    for daemon in (asks, other):
+        daemon.wait(state="in-sync")
+    await_kept([asks, other], {*tokens.values()})
+    await_condition(lambda: len(list(asks.tree.glob("f.sync-conflict-*.txt"))) == 1, "no copy is made")
+    (copy,) = asks.tree.glob("f.sync-conflict-*.txt")
+    assert copy.read_bytes() == tokens["asks"]
+    assert f"copy: {copy.name}" in syncd(asks, "conflicts", "list")
+    asks.kill()
+    asks.start()
+    for daemon in (asks, other):
+        daemon.rescan()
+        daemon.wait(state="in-sync")
+    assert asks.status()["root"] == other.status()["root"]
+    assert sorted(asks.tree.glob("*.txt")) == sorted([copy, asks.tree / "f.txt"])
+    assert [item.name for item in other.tree.glob("*.txt")] == ["f.txt"]
+    syncd(other, "conflicts", "dismiss", "f.txt")
+    await_file(copy, None)
+    cluster.converge()
+    assert snapshot(asks.tree) == snapshot(other.tree)
+    assert tokens["asks"] in archived(asks)
