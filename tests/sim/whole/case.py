@@ -26,6 +26,7 @@ CONFIGURATIONS = {
     "index loss": Config((*CRASHES, "lose index", "lose state", "lose tree", "leave"), between=0.1),
     "restore and clone": Config(("save", "save", "restore state", "restore tree", "restore both", "clone", "kill")),
     "units": Config((*NETWORK, *CRASHES), 0.1, 0.1, 0.01, rescan=20.0, between=0.1, units=0.5),
+    "conflict copies": Config((*CRASHES, "cut", "reset", "heal"), between=0.1, twins=0.6, beside=True),
     "everything": Config(
         (*NETWORK, *CRASHES, "lose index", "lose state", "lose tree", "save", "restore state", "restore tree",
          "restore both", "clone", "step clock", "leave"),

@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from syncd.node import curator, holdings, identity, library, retention, rules, workshop
+from syncd.node import beside, curator, holdings, identity, library, retention, rules, workshop
 from syncd.store import (
     archive,
     capabilities,
     changes,
+    conflict_copies,
     copies,
     directories,
     displaced,
@@ -41,9 +42,9 @@ from tests.sim.disk.system import SimOS
 from tests.sim.whole.loop import LIFE, Killed, Life
 
 MODULES = (
-    archive, capabilities, changes, copies, curator, directories, displaced, hasher, holdings, identity, index_database,
-    library, moves, parents, placing, planter, remains, renames, retention, root, rules, scanner, shadow, staging,
-    syscalls, temps, unit_places, unit_trees, workshop,
+    archive, beside, capabilities, changes, conflict_copies, copies, curator, directories, displaced, hasher, holdings,
+    identity, index_database, library, moves, parents, placing, planter, remains, renames, retention, root, rules,
+    scanner, shadow, staging, syscalls, temps, unit_places, unit_trees, workshop,
 )  # fmt: skip
 CHANGING = (
     "rename", "unlink", "rmdir", "mkdir", "makedirs", "link", "symlink", "chmod", "fchmod", "chown", "fchown", "utime",

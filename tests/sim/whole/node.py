@@ -161,7 +161,8 @@ class SimNode:
             known_hosts=tuple(KnownHost(HostKind.HOST, f"10.0.0.{n}", PORT) for n in self.known),
             search_lan=False, priority=CLASSES, atomic=("/p/*",), ignore=("*.ignored",), owner=None, group=None,
             file_mode=None, dir_mode=None, symlinks="all", ready=Ready((), None, False), overwrite_changes=True,
-            folder_rescan_interval=world.config.rescan, publish_alone_after=10.0, conflict_copies="archive",
+            folder_rescan_interval=world.config.rescan, publish_alone_after=10.0,
+            conflict_copies="beside" if world.config.beside else "archive",
         )  # fmt: skip
         draw = self.random.randbytes
         facts = NodeFacts(identity, f"n{self.number}", "syncd", draw(16), self.wall, draw, self.random.random)

@@ -12,6 +12,7 @@ from protocol.record import Kind
 from syncd.core.events import DAMAGED
 from syncd.core.index import Row
 from syncd.store.index import SqliteIndex
+from syncd.store.index_copies import CopyState
 from tests.fakes.memory_pages import MemoryPages
 from tests.sim.whole.machine import files
 from tests.sim.whole.workload import PLUGIN, name_of
@@ -40,6 +41,10 @@ class Oracle:
         """{path: what is there} of all that takes part."""
         found: Tree = {}
         self._walk(node.tree, "", found)
+        if self.world.config.beside and node.running:
+            for copy in node.shop.index.copies():
+                if copy.state != CopyState.NONE and copy.path in node.shop.beside.listed:
+                    found.pop(files.fsdecode(copy.path), None)
         return found
 
     def _walk(self, top: str, path: str, found: Tree) -> None:

@@ -44,6 +44,7 @@ class Config(NamedTuple):
     paths: tuple[str, ...] = PATHS
     pauses: tuple[float, ...] = PAUSES
     units: float = 0.0  # share of user operations that are releases of a plugin, all on one node
+    beside: bool = False  # whether conflict copies are put into the tree
 
 
 class World:
