@@ -40,15 +40,18 @@ def sentence(event: Mapping[str, Any]) -> str:
 
 
 def _words(event: Mapping[str, Any]) -> Iterator[str]:
+    name = event["event"]
     yield time.strftime("%H:%M:%S", time.localtime(event["time_ns"] / 1e9))
     yield clean(event.get("folder"))
-    yield clean(event["event"])
+    if not _is_said(name, event.get(name)):
+        yield clean(name)
     yield clean(event.get("path"))
     if "kind" in event:
         yield size(event["bytes"]) if event["kind"] == "file" else clean(event["kind"])
     if "author" in event:
         yield f"by {clean(event['author']) or clean(event['author_id'])[:8]}"
-    yield ", ".join(f"{clean(key)}: {_value(value)}" for key, value in event.items() if _is_said(key, value))
+    fields = sorted(event.items(), key=lambda item: item[0] != name)  # what the event is named for comes first
+    yield ", ".join(f"{clean(key)}: {_value(value)}" for key, value in fields if _is_said(key, value))
 
 
 def _is_said(key: str, value: object) -> bool:

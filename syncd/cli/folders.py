@@ -7,11 +7,12 @@ import click
 
 from syncd.cli.client import Client
 from syncd.cli.options import config_option, configuration, json_option, tell
-from syncd.cli.wording import clean, count, need, size
+from syncd.cli.status_text import contents, uncounted
+from syncd.cli.wording import clean, need
 
 _KEYS = (
-    "dir", "id", "fingerprint", "tier", "state", "reason", "root", "files", "bytes", "need_files", "need_bytes",
-    "conflicts", "problem_count",
+    "dir", "id", "fingerprint", "tier", "state", "reason", "settled", "root", "files", "bytes", "uncounted",
+    "need_files", "need_bytes", "conflicts", "problem_count",
 )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def _lines(folders: list[dict[str, Any]]) -> Iterator[str]:
 
 def _parts(folder: Mapping[str, Any]) -> Iterator[str]:
     yield from filter(None, (clean(folder["state"]), clean(folder.get("tier"))))
-    yield f"{count(folder['files'], 'file')}, {size(folder['bytes'])}"
+    yield from filter(None, (contents(folder), uncounted(folder)))
     if folder["need_files"]:
         yield need(folder["need_files"], folder["need_bytes"])
     if fingerprint := clean(folder.get("fingerprint")):

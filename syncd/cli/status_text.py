@@ -76,12 +76,27 @@ def balancer_lines(node: Report) -> Iterator[str]:
 
 def contents_line(folder: Report) -> str:
     """What the folder holds and what it needs."""
-    held = f"{count(folder['files'], 'file')}, {size(folder['bytes'])}"
+    held = ", ".join(filter(None, (contents(folder), uncounted(folder))))
     if fingerprint := clean(folder.get("fingerprint")):
         held = f"{held}, {'read-only ' if folder.get('tier') == READ_ONLY else ''}secret {fingerprint}"
     if not folder["need_files"]:
         return held
     return f"{held}; {need(folder['need_files'], folder['need_bytes'])}"
+
+
+def contents(folder: Report) -> str:
+    """How much is in the folder, as far as it is published."""
+    return f"{count(folder['files'], 'file')}, {size(folder['bytes'])}"
+
+
+def uncounted(folder: Report) -> str:
+    """What a new index found and does not count before a peer, or the time for that, has settled it."""
+    found = folder.get("uncounted", 0)
+    if not found or folder.get("settled", True):
+        return ""
+    return (
+        f"{found} found here {'is' if found == 1 else 'are'} not counted yet (this index is new and waits for a peer)"
+    )
 
 
 def state_lines(folder: Report) -> Iterator[str]:

@@ -41,6 +41,7 @@ class Totals(NamedTuple):
     bytes: int  # their sizes
     needs: dict[int, tuple[int, int]]  # {rank: (paths, bytes)}
     conflicts: int = 0  # versions that `mark_losing` was told of, equal ones of a path counted once
+    unpublished: int = 0  # paths that are in no manifest: seen on the disk only
 
 
 class Index(Protocol):

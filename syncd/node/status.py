@@ -57,6 +57,7 @@ def _folder(folder: Folder) -> dict[str, Any]:
         "behind_seconds": round(folder.lag.own, 3),
         "files": totals.files,
         "bytes": totals.bytes,
+        "uncounted": totals.unpublished,
         "need_files": standing.need_files,
         "need_bytes": standing.need_bytes,
         "verifying": scrub.progress() if (scrub := folder.shop.scrub) is not None else None,

@@ -54,4 +54,5 @@ class RunningTotals:
         """The sums as of now."""
         files, size = self._sums.get(LIVE_FILES, (0, 0))
         needs = {what: sums for what, sums in self._sums.items() if what >= 0 and sums[0]}
-        return Totals(files, size, needs)
+        unpublished, _ = self._sums.get(UNPUBLISHED, (0, 0))
+        return Totals(files, size, needs, unpublished=unpublished)

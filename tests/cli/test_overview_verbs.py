@@ -62,6 +62,10 @@ def test_folders(shell: Shell, node: FakeNode) -> None:
     assert lines[0] == "/srv/site: in-sync, read-write, 512 files, 34.5 MB, needs 3 files, 5.0 kB, secret ab12"
     assert lines[1].startswith("\\x1b[31mevil\\n|: waiting, ")
     assert len(lines) == 2
+    node.answer("GET /v1/status", 200, report(folder(files=0, bytes=0, settled=False, uncounted=7, state="waiting")))
+    new = "7 found here are not counted yet (this index is new and waits for a peer)"
+    assert shell.call("folders").output == f"/srv/site: waiting, 0 files, 0 B, {new}\n"
+    node.answer("GET /v1/status", 200, report(full, folder(dir=EVIL, state="waiting")))
     document = json.loads(shell.call("folders", "--json").output)
     assert [item["state"] for item in document["folders"]] == ["in-sync", "waiting"]
 
@@ -108,6 +112,7 @@ EVENTS = [
         "author": "b",
     },
     {"seq": 3, "time_ns": 0, "event": "held", "folder": "/s", "deletions": 0, "reason": ["a", "b"], "peer": ""},
+    {"seq": 4, "time_ns": 0, "event": "state", "folder": "/s", "before": "waiting", "state": "scanning"},
     {"event": "missed", "count": 7},
 ]
 
@@ -121,6 +126,7 @@ def test_events(shell: Shell, node: FakeNode, monkeypatch: pytest.MonkeyPatch) -
         "00:00:00 started version: 0.1.0, name: web1",
         "00:00:00 /s applied \\x1b[31mevil\\n| 3 B by b",
         "00:00:00 /s held deletions: 0, reason: a, b",
+        "00:00:00 /s state: scanning, before: waiting",
         "missed 7 events: they came faster than they were read",
     ]
     output = shell.call("events", "--json", "--follow", "--since", "4", "--type", "held", "--type", "applied").output

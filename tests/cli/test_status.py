@@ -129,6 +129,15 @@ def test_who_has_the_read_only_secret_and_whether_anybody_has_another() -> None:
         assert "-> no peer with a complete copy" in render(report({**readers, "peers": peers}))
 
 
+def test_what_a_new_index_found_is_told_from_nothing() -> None:
+    new = folder(files=0, bytes=0, settled=False, uncounted=2, state="waiting", fingerprint="ab12")
+    line = "  0 files, 0 B, 2 found here are not counted yet (this index is new and waits for a peer), secret ab12"
+    assert render(report(new)).splitlines()[3] == line
+    assert "1 found here is not" in render(report({**new, "uncounted": 1}))
+    assert "counted" not in render(report({**new, "uncounted": 0}))
+    assert "counted" not in render(report({**new, "settled": True}))
+
+
 def test_many_problems_are_counted() -> None:
     problems = [{"path": str(n), "operation": "x", "reason": "y"} for n in range(25)]
     text = render(report(folder(problems=problems, conflicts=["a", "b"], problem_count=1000)))

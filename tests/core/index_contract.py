@@ -173,12 +173,14 @@ class IndexContract:
             row(b"a", make(b"a", size=10)), row(b"b", make(b"b", 2, size=4), make(b"b", 1, size=100)),
             row(b"d", make(b"d", kind=Kind.DIR), need=Need(1, 0, 0)), row(b"e", make(b"e", kind=Kind.DELETE)),
             row(b"l", make(b"l", kind=Kind.LINK), need=Need(0, 0, 7)), row(b"f", make(b"f", found=True, size=1)),
+            row(b"u", disk=seen(make(b"u"))),
         ])  # fmt: skip
-        assert index.totals() == (3, 15, {1: (1, 0), 0: (1, 7)}, 0)
+        assert index.totals() == (3, 15, {1: (1, 0), 0: (1, 7)}, 0, 1)
+        index.store([row(b"u")])
         index.store([row(b"a", make(b"a", 3, Kind.DELETE), need=Need(1, 0, 9)), row(b"l", make(b"l", kind=Kind.LINK))])
-        assert index.totals() == (2, 5, {1: (2, 9)}, 0)
+        assert index.totals() == (2, 5, {1: (2, 9)}, 0, 0)
         index.store([row(b"b", make(b"b", 1, size=100))])
-        assert index.totals() == (2, 101, {1: (2, 9)}, 0)
+        assert index.totals() == (2, 101, {1: (2, 9)}, 0, 0)
 
     @pytest.mark.parametrize("seed", range(5))
     def test_what_is_derived_follows_any_history(self, index, seed):

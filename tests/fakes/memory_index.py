@@ -105,7 +105,8 @@ class MemoryIndex:
             paths, size = needs.get(need.rank, (0, 0))
             needs[need.rank] = paths + 1, size + need.size
         losers = sum(len({record.content for record in records}) for records in self._losing.values())
-        return Totals(len(sizes), sum(sizes), needs, losers)
+        unpublished = sum(1 for row in self._rows.values() if not row.state)
+        return Totals(len(sizes), sum(sizes), needs, losers, unpublished)
 
     def meta(self, name: str) -> bytes | None:
         return self._meta.get(name)

@@ -333,6 +333,13 @@ def test_needs_come_by_order_and_key_behind_a_place(index):
     assert index.needs(2, LEAST, 9) == []
 
 
+def test_what_is_only_on_the_disk_is_counted_apart(index):
+    store(index, row(b"a", record(b"a"), seen=disk()), row(b"b", seen=disk()), row(b"c", seen=disk()))
+    assert (index.totals().files, index.totals().unpublished) == (1, 2)
+    store(index, row(b"b", record(b"b"), seen=disk()), row(b"c"))
+    assert (index.totals().files, index.totals().unpublished) == (2, 0)
+
+
 def test_totals_hold_more_than_a_database_integer(index, path):
     store(
         index, *[row(name, record(name, size=limits.MAX_SIZE), need=Need(3, 0, 1 << 62)) for name in (b"a", b"b", b"c")]
