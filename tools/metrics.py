@@ -15,7 +15,7 @@ HEAD = """\
 socket: `curl --unix-socket /var/lib/syncd/control.sock http://syncd/metrics`. They hold no path and no secret: folders
 are named by the fingerprint that `syncd status` shows, peers by name and id. Counters begin at zero with each start.
 [Alert rules](../deploy/prometheus/syncd.rules.yml) for them are in the repository; what to do about each alert stands
-in its annotation.
+in its annotation. [A dashboard for Grafana](../deploy/grafana/syncd.json) shows them: Dashboards, New, Import.
 
 This page is written from the table in `syncd/node/metrics.py`, see `tools/metrics.py`.
 
