@@ -5,7 +5,7 @@ be published. Runs in the folder's worker thread.
 """
 
 import os
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from typing import Final
 
 import structlog
@@ -77,16 +77,19 @@ class Beside:
             yield from self._fill()
         yield self._let_go()
 
-    def give_way(self, paths: Iterable[bytes]) -> None:
-        """Something is about to be made at these paths, or removed: no copy may be in its way."""
+    def give_way(self, paths: Collection[bytes], removed: Collection[bytes]) -> None:
+        """Something is about to come to these paths, and `removed` are no directories then: no copy may be in the way.
+
+        What loses may lie below a file that wins: then no copy of it is made again.
+        """
         if not self._copies.listed:
             return
         for _ in self._clear():
             pass
-        for path in paths:
-            for place in (path, *ancestors(path)):
-                if (copy := self._copies.listed.get(place)) is not None:
-                    self._take_away(copy, stays_listed=True)
+        places = {place for path in paths for place in (path, *ancestors(path))}
+        for path, copy in list(self._copies.listed.items()):
+            if path in places or any(above in removed for above in ancestors(path)):
+                self._take_away(copy, stays_listed=True)
 
     # ---- what is there
 

@@ -320,6 +320,22 @@ def test_a_directory_is_removed_with_the_copies_of_what_was_settled_in_it(rig: R
     assert {b"winner", b"1"} <= rig.folder.archived()
 
 
+def test_a_file_wins_over_the_directory_that_a_copy_lies_in(rig: Rig) -> None:
+    rig.folder.write(b"d/a", b"lost with the directory")
+    rig.lose(b"d/b/a", b"not shown")
+    os.mkdir(rig.folder.at(b"d/b"))
+    rig.round()
+    assert len(rig.files()) == 2
+    jobs = [(b"d/b", rig.folder.seen(b"d/b")), (b"d/a", rig.folder.seen(b"d/a")), (b"d", rig.folder.seen(b"d"))]
+    results = rig.folder.apply(*(rig.folder.job(path, seen, None) for path, seen in jobs))
+    assert [result.outcome for result in results] == [Outcome.DONE] * 3
+    rig.round()
+    os.makedirs(rig.folder.at(b"d/b"))
+    rig.round()
+    assert rig.files() == {}
+    assert [state for _, state in rig.states()] == [CopyState.NONE]
+
+
 STEPS = ["prepared", "listed", "placed", "done"]
 
 
