@@ -39,6 +39,8 @@ OPERATIONS = {
 
 AUDIT = "let the user of syncd write the file, and make room for it; it is tried again by itself, and syncing goes on"
 
+WEBHOOK = "look at the service there, and at webhook.url; it is tried again by itself, and syncing goes on"
+
 
 def for_state(state: str, only_readers: bool = False) -> str | None:
     """What to do about a folder in `state`; None if nothing. only_readers: this node and all that are connected."""

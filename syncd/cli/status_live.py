@@ -48,7 +48,8 @@ def watch(
 def view(report: Report, progress: Progress) -> RenderableType:
     """The status as something that rich can print."""
     parts: list[RenderableType] = [Text(status_text.node_line(report["node"]), style="bold")]
-    parts.extend(Text(line, style="yellow") for line in status_text.audit_lines(report))
+    trouble = (*status_text.audit_lines(report), *status_text.webhook_lines(report))
+    parts.extend(Text(line, style="yellow") for line in trouble)
     parts.append(Text(status_text.admission_line(report["node"])))
     parts.extend(Text(line) for line in status_text.balancer_lines(report["node"]))
     parts.extend(_folder(folder, progress) for folder in report["folders"])

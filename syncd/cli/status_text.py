@@ -20,6 +20,7 @@ def render(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield node_line(report["node"])
     yield from audit_lines(report)
+    yield from webhook_lines(report)
     yield admission_line(report["node"])
     yield from balancer_lines(report["node"])
     for folder in report["folders"]:
@@ -51,6 +52,17 @@ def audit_lines(report: Report) -> Iterator[str]:
         yield f"-> {advice.AUDIT}"
     if missed := audit.get("missed"):
         yield f"the audit log lacks {count(missed, 'event')}: it could not be written for too long"
+
+
+def webhook_lines(report: Report) -> Iterator[str]:
+    """What is wrong with the webhook, and what to do about it."""
+    webhook = report.get("webhook") or {}
+    if trouble := clean(webhook.get("problem")):
+        waiting = f", {count(webhook['waiting'], 'event')} waiting" if webhook["waiting"] else ""
+        yield f"problem: webhook: {clean(webhook['host'])}: {trouble}{waiting}"
+        yield f"-> {advice.WEBHOOK}"
+    if lost := webhook.get("lost"):
+        yield f"{count(lost, 'event')} did not reach the webhook: `syncd events` may still have them"
 
 
 def admission_line(node: Report) -> str:

@@ -13,7 +13,7 @@ from syncd.config.legacy import without_ignored
 from syncd.config.loader import check_values
 
 DEFAULT: Final = "default"
-_SECRETS: Final = frozenset({"secret"})
+_SECRETS: Final = frozenset({("shared_folders", "secret"), ("webhook", "url")})
 
 
 class Value(NamedTuple):
@@ -41,11 +41,12 @@ def _values(document: Document, model: BaseModel, loc: Loc) -> Iterator[Value]:
             for number, item in enumerate(value):
                 yield from _values(document, item, (*here, number))
         else:
-            yield Value(name_of(here), _text(name, value), _origin(document, here), field.description or "")
+            yield Value(name_of(here), _text(here, value), _origin(document, here), field.description or "")
 
 
-def _text(name: str, value: Any) -> str:
-    return '"..."' if name in _SECRETS and value is not None else json.dumps(value, ensure_ascii=False)
+def _text(loc: Loc, value: Any) -> str:
+    hidden = (loc[0], loc[-1]) in _SECRETS and value is not None
+    return '"..."' if hidden else json.dumps(value, ensure_ascii=False)
 
 
 def _origin(document: Document, loc: Loc) -> str:

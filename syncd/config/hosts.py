@@ -123,6 +123,20 @@ def parse_local_url(text: str) -> tuple[str, int]:
         raise ValueError(f"{url.netloc!r} is not an IP address; a name might lead elsewhere: see host") from None
 
 
+def check_webhook(text: str) -> None:
+    """Raises ValueError with the reason, which does not repeat what may be a secret."""
+    wrong = "expected https:// or http:// and a host, for example https://hooks.example.org/syncd"
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if url.scheme not in ("http", "https") or not host or any(character <= " " for character in text):
+        raise ValueError(wrong)
+    if url.username is not None or url.fragment:
+        raise ValueError("takes no name, password or #fragment")
+
+
 def check_host(text: str) -> str:
     """An IP address (without brackets) or a host name, in its usual spelling. Raises ValueError with the reason."""
     try:

@@ -34,9 +34,10 @@ from syncd.config.models import (
     ListenModel,
     LocalCheckModel,
     PriorityModel,
+    WebhookModel,
 )
 from syncd.config.secret_file import read_secret_file
-from syncd.config.settings import Audit, Folder, Haproxy, Hook, Loaded, LocalCheck, Log, Ready, Settings
+from syncd.config.settings import Audit, Folder, Haproxy, Hook, Loaded, LocalCheck, Log, Ready, Settings, Webhook
 from syncd.config.values import parse_amount, parse_mode, parse_percent, parse_size
 from syncd.core.priority import Priority, PriorityClass
 
@@ -114,6 +115,7 @@ class _Resolver:
             flush_timeout=model.flush_timeout,
             haproxy=_haproxy(model.haproxy),
             local_check=self.local_check(model.local_check),
+            webhook=_webhook(model.webhook),
         )
 
     def audit(self, model: AuditModel | None, storage: str, folders: list[Folder]) -> Audit | None:
@@ -299,6 +301,10 @@ class _Resolver:
 
 def _haproxy(model: HaproxyModel | None) -> Haproxy | None:
     return Haproxy(model.socket, model.backend, model.slots, model.grace) if model else None
+
+
+def _webhook(model: WebhookModel | None) -> Webhook | None:
+    return Webhook(model.url, tuple(dict.fromkeys(model.events)), model.timeout) if model else None
 
 
 def _listen(model: ListenModel | None) -> Listen | None:

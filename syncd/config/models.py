@@ -15,6 +15,7 @@ from protocol.limits import MAX_CLASSES, MAX_FOLDERS_PER_PORT, MAX_NAME_FIELD
 from syncd.config.hosts import (
     DEFAULT_PORT,
     check_host,
+    check_webhook,
     parse_address,
     parse_advertised,
     parse_known_host,
@@ -37,6 +38,14 @@ MAX_ARGUMENTS = 64  # of a command
 MAX_RATE = 10**9  # kB/s
 MIN_AUDIT = 10_000  # bytes of an audit log: some dozens of lines
 MAX_AUDIT = 10**12
+MAX_URL = 2_000  # characters
+
+# Types of events that a webhook may be told: not those that come for each file.
+Told = Literal[
+    "started", "stopping", "reloaded", "state", "ready", "not-ready", "drained", "undrained", "connected",
+    "disconnected", "held", "released", "approved", "rejected", "conflict", "settled", "restored", "dismissed", "alarm",
+    "damaged", "problem", "problems", "solved", "verifying", "verified",
+]  # fmt: skip
 
 
 def _from_text(pattern: str, convert: Callable[[str], Any]) -> BeforeValidator:
@@ -305,6 +314,19 @@ class AuditModel(Model):
     )
 
 
+class WebhookModel(Model):
+    """An address that is told what happens on the node, by HTTP."""
+
+    url: Annotated[Text, Field(max_length=MAX_URL), _checked(check_webhook)] = Field(
+        description="Where to: https or http. It is shown nowhere but for its host; ${NAME} keeps it out of the file."
+    )
+    events: Annotated[list[Told], Field(min_length=1)] = Field(
+        default=["state", "ready", "not-ready", "held", "released", "alarm", "damaged", "drained", "undrained"],
+        description="Types of events that are told; see docs/OPERATIONS.md.",
+    )
+    timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = Field(default=5.0, description="Seconds for an answer.")
+
+
 class ConfigModel(Model):
     """The whole file."""
 
@@ -370,6 +392,9 @@ class ConfigModel(Model):
     )
     local_check: LocalCheckModel | None = Field(
         default=None, description="For the agent check and /readyz: the page of this node must answer, too."
+    )
+    webhook: WebhookModel | None = Field(
+        default=None, description="An address that is told of changes; else nobody is told anything."
     )
     log: LogModel = Field(default=LogModel(), description="What is logged.")
     audit: AuditModel | None = Field(default=None, description="The audit log; else none is written.")

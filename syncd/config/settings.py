@@ -77,6 +77,15 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where events of the node are told."""
+
+    url: str
+    events: tuple[str, ...]  # types
+    timeout: float  # seconds for an answer
+
+
+@dataclass(frozen=True, slots=True)
 class Haproxy:
     """The balancer on this machine that is told of peers."""
 
@@ -122,6 +131,7 @@ class Settings:
     sandbox: str  # "none" or "landlock"
     haproxy: Haproxy | None = None
     local_check: LocalCheck | None = None
+    webhook: Webhook | None = None
     flush_timeout: float = 5.0  # seconds for which a stop waits until a peer has what is here
 
 

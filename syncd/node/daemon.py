@@ -47,6 +47,7 @@ from syncd.node.sandbox import SandboxError, restrict
 from syncd.node.service_manager import ServiceManager
 from syncd.node.status import status_document
 from syncd.node.strangers import Strangers
+from syncd.node.webhook import Webhook
 from syncd.node.workshop import Workshop
 from syncd.store.index import IndexFailed, IndexUnavailable
 from syncd.store.root import RootError
@@ -181,6 +182,7 @@ class Node:
         who = {"node": facts.name, "node_id": identity.node_id.hex()}
         audit = Audit(settings.audit, facts.events, who) if settings.audit is not None else None
         page = LocalCheck(settings.local_check) if settings.local_check is not None else None
+        webhook = Webhook(settings.webhook, facts.events, who) if settings.webhook is not None else None
         admission = Admission(
             roster.listed, self._drain, lambda: page.verdict if page is not None else Verdict(True, "ready")
         )
@@ -188,7 +190,7 @@ class Node:
         haproxy = settings.haproxy
         registration = Registration(haproxy, roster.listed, time.monotonic) if haproxy is not None else None
         # Last: whoever can ask it finds all of the node.
-        face = await self._open_face(facts, roster, admission, audit, registration)
+        face = await self._open_face(facts, roster, admission, {"audit": audit, "webhook": webhook}, registration)
         _log.info("started", version=__version__, name=facts.name, id=identity.node_id.hex())
         for folder in roster.listed:
             tier = folder.keys.tier.name.lower().replace("_", "-")
@@ -198,7 +200,7 @@ class Node:
             roster.wanted.set()
         facts.events.put("started", version=__version__, name=facts.name)
         showing = asyncio.create_task(Presence(settings, facts, roster).run())
-        helpers = (item or nullcontext() for item in (audit, registration, page))
+        helpers = (item or nullcontext() for item in (audit, webhook, registration, page))
         async with AsyncExitStack() as stack, self._manager.attended():
             for helper in helpers:
                 await stack.enter_async_context(helper)
@@ -270,7 +272,7 @@ class Node:
         facts: NodeFacts,
         roster: Roster,
         admission: Admission,
-        audit: Audit | None,
+        tellers: dict[str, Audit | Webhook | None],
         registration: Registration | None,
     ) -> Any:
         from syncd.node.http import Face
@@ -281,7 +283,8 @@ class Node:
         def status() -> dict[str, Any]:
             uptime = time.monotonic() - self._started
             document = status_document(facts, __version__, uptime, folders, registration, admission)
-            return {**document, "audit": audit.document()} if audit is not None else document
+            told = {name: teller.document() for name, teller in tellers.items() if teller is not None}
+            return {**document, **told}
 
         face = Face(status, folders, admission, self._drain, facts.events)
         socket_path = control_socket(settings.storage_path)

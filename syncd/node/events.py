@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ class _Batch(NamedTuple):
 
     first: int  # number of the first of them
     number: int  # of them
+    event: str
     when: int  # wall clock, ns
     unfold: Callable[[], Iterator[Fields]]
 
@@ -49,7 +50,8 @@ class Events:
         if not items:
             return
         head = {"event": event, "folder": folder} if folder else {"event": event}
-        batch = _Batch(self.last + 1, len(items), self._clock(), lambda: ({**head, **fields(item)} for item in items))
+        unfold = lambda: ({**head, **fields(item)} for item in items)  # noqa: E731 -- of this batch
+        batch = _Batch(self.last + 1, len(items), event, self._clock(), unfold)
         self._batches.append(batch)
         self.last += batch.number
         self._held += batch.number
@@ -73,6 +75,23 @@ class Events:
             for place, fields in enumerate(islice(batch.unfold(), skip, skip + limit - len(found)), skip):
                 found.append({"seq": batch.first + place, "time_ns": batch.when, **fields})
         return missed, found
+
+    def select(self, after: int, types: Container[str]) -> tuple[int, list[Fields]]:
+        """The number of the latest event, and those of some types after number `after` that are kept.
+
+        Of those that are not kept any more an event "missed" with their `count` tells.
+        """
+        oldest = self._batches[0].first if self._batches else self.last + 1
+        missed = max(0, oldest - 1 - after)
+        found: list[Fields] = []
+        for batch in reversed(self._batches):
+            if batch.first + batch.number - 1 <= after:
+                break
+            if batch.event in types:
+                skip = max(0, after + 1 - batch.first)
+                numbered = enumerate(islice(batch.unfold(), skip, None), batch.first + skip)
+                found[:0] = [{"seq": seq, "time_ns": batch.when, **fields} for seq, fields in numbered]
+        return self.last, ([{"event": "missed", "count": missed}] if missed else []) + found
 
     async def wait(self, after: int) -> bool:
         """Returns when there is an event after number `after`: whether there is; False at the end of the node."""

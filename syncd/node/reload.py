@@ -17,6 +17,7 @@ _AT_START: Final = (
     "agent_check",
     "haproxy",
     "local_check",
+    "webhook",
     "audit",
     "sandbox",
 )

@@ -42,6 +42,7 @@ _SYSTEM: Final = (
     "/dev/urandom",
 )
 _NAMES: Final = ("/etc", "/run/systemd/resolve", "/run/nscd", "/var/run/nscd")  # for the resolver of the C library
+_AUTHORITIES: Final = ("/usr/share/ca-certificates", "/usr/local/share/ca-certificates")  # what links in /etc lead to
 
 
 class SandboxError(Exception):
@@ -94,8 +95,10 @@ def readable(settings: Settings) -> Iterable[str]:
     program = (sys.prefix, sys.base_prefix, *sys.path, os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
     places = [*_SYSTEM, *filter(None, program), os.path.dirname(settings.file)]
     hosts = [known.host for folder in settings.folders for known in folder.known_hosts]
-    if not all(map(_is_address, hosts)):
+    if settings.webhook is not None or not all(map(_is_address, hosts)):
         places += _NAMES
+    if settings.webhook is not None:
+        places += _AUTHORITIES
     return [place for place in dict.fromkeys(places) if place != "/"]
 
 

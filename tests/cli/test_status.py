@@ -138,6 +138,15 @@ def test_what_a_new_index_found_is_told_from_nothing() -> None:
     assert "counted" not in render(report({**new, "settled": True}))
 
 
+def test_a_webhook_that_is_not_told() -> None:
+    webhook = {"host": "h\n", "waiting": 2, "lost": 1, "problem": "status 503"}
+    lines = render({**report(), "webhook": webhook}).splitlines()
+    assert lines[1] == "problem: webhook: h\\n: status 503, 2 events waiting"
+    assert lines[2].startswith("-> look at the service there")
+    assert lines[3].startswith("1 event did not reach the webhook")
+    assert len(render({**report(), "webhook": {**webhook, "problem": "", "lost": 0}}).splitlines()) == 2
+
+
 def test_many_problems_are_counted() -> None:
     problems = [{"path": str(n), "operation": "x", "reason": "y"} for n in range(25)]
     text = render(report(folder(problems=problems, conflicts=["a", "b"], problem_count=1000)))

@@ -17,3 +17,12 @@ def test_values_and_where_they_come_from(place: Place) -> None:
     assert found["log.level"] == ("log.level", '"info"', DEFAULT, "The least severe level shown.")
     assert all(SECRET not in value.text for value in found.values())
     assert found["shared_folders[0].secret"].text == '"..."'
+
+
+def test_the_address_of_a_webhook_is_shown_to_nobody(place: Place) -> None:
+    place.folder()  # makes the directory
+    url = "https://hooks.example.org/a-token"
+    text = f'{{"webhook": {{"url": "{url}"}}, "shared_folders": [{{"dir": "site", "secret": "{SECRET}"}}]}}'
+    found = {value.name: value.text for value in effective_values(str(place.write(text)), {})}
+    assert found["webhook.url"] == '"..."'
+    assert "a-token" not in " ".join(found.values())
