@@ -19,6 +19,7 @@ from syncd.config.models import (
     LogModel,
     PriorityModel,
     ReadyModel,
+    WebhookModel,
     schema,
 )
 from tests.config.conftest import Place
@@ -28,7 +29,7 @@ EXAMPLE = files("syncd.config").joinpath("example.json").read_text(encoding="utf
 SIMPLE = files("syncd.config").joinpath("simple.json").read_text(encoding="utf-8")
 MODELS = [
     AuditModel, ConfigModel, FolderModel, HaproxyModel, HookModel, ListenModel, LocalCheckModel, LogModel,
-    PriorityModel, ReadyModel,
+    PriorityModel, ReadyModel, WebhookModel,
 ]  # fmt: skip
 
 
