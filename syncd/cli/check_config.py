@@ -55,7 +55,7 @@ def summary(settings: "Settings") -> list[str]:
         f"node {settings.device_name}: port {settings.listening_port} on {address}, state in {settings.storage_path}",
     ]
     if settings.http:
-        lines.append(f"http on {settings.http}")
+        lines.append(f"http on {settings.http}{', with the status page' if settings.status_page else ''}")
     if settings.agent_check:
         lines.append(f"agent check of HAProxy on {settings.agent_check}")
     if settings.haproxy:

@@ -108,6 +108,7 @@ class _Resolver:
             archive_max=parse_amount(model.archive_max),
             archive_ttl=float(model.sync_trash_ttl * _DAY),
             http=_listen(model.http),
+            status_page=model.http is not None and model.http.status_page,
             agent_check=_listen(model.agent_check),
             log=Log(model.log.level, model.log.format),
             audit=self.audit(model.audit, storage, folders),

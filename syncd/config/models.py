@@ -263,6 +263,14 @@ class ListenModel(Model):
     listen: ListenAddress = Field(description="host:port; :port listens on all addresses.")
 
 
+class HttpModel(ListenModel):
+    """What may be asked by HTTP, without a password: for addresses that only the machine or its operators reach."""
+
+    status_page: Flag = Field(
+        default=False, description="Whether /status shows what `syncd status` does, live and without configuration."
+    )
+
+
 class HaproxyModel(Model):
     """The HAProxy on this machine, whose slots are given to peers that are ready."""
 
@@ -385,7 +393,7 @@ class ConfigModel(Model):
     sync_trash_ttl: Annotated[Integer, Field(ge=1, le=36_500)] = Field(
         default=30, description="Days that displaced files are kept."
     )
-    http: ListenModel | None = Field(default=None, description="HTTP service with /livez, /readyz and /metrics.")
+    http: HttpModel | None = Field(default=None, description="HTTP service with /livez, /readyz and /metrics.")
     agent_check: ListenModel | None = Field(default=None, description="Port for HAProxy's agent-check.")
     haproxy: HaproxyModel | None = Field(
         default=None, description="Beside a balancer: fill its slots with the peers that announce a `service`."

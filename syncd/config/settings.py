@@ -132,6 +132,7 @@ class Settings:
     haproxy: Haproxy | None = None
     local_check: LocalCheck | None = None
     webhook: Webhook | None = None
+    status_page: bool = False  # whether `http` has it
     flush_timeout: float = 5.0  # seconds for which a stop waits until a peer has what is here
 
 

@@ -294,7 +294,7 @@ class Node:
             raise StartFailed(f"control socket {socket_path}: {error.strerror or error}", _code(error)) from None
         if settings.http is not None:
             try:
-                await face.open_health(settings.http.host, settings.http.port)
+                await face.open_health(settings.http.host, settings.http.port, settings.status_page)
             except OSError as error:
                 raise StartFailed(f"http.listen {settings.http}: {error.strerror or error}", _code(error)) from None
         return face

@@ -17,6 +17,7 @@ from syncd.node.folder import Folder
 from syncd.node.http_archive import ArchiveFace
 from syncd.node.http_events import EventsFace
 from syncd.node.http_need import NeedFace
+from syncd.node.http_page import StatusPage
 from syncd.node.http_request import asker
 from syncd.node.http_verify import VerifyFace
 from syncd.node.peer_list import peer_list
@@ -47,9 +48,10 @@ class Face:
         self._drain = drain
         self._runners: list[web.AppRunner] = []
 
-    async def open_health(self, host: str, port: int) -> None:
-        """Listen for health checks. Raises OSError."""
-        runner = await self._runner(self._health_routes())
+    async def open_health(self, host: str, port: int, status_page: bool = False) -> None:
+        """Listen for health checks. status_page: for browsers, too. Raises OSError."""
+        page = StatusPage(self._status).routes() if status_page else []
+        runner = await self._runner([*self._health_routes(), *page])
         await web.TCPSite(runner, host or None, port).start()
 
     async def open_control(self, path: str) -> None:

@@ -14,6 +14,7 @@ _AT_START: Final = (
     "service",
     "storage_path",
     "http",
+    "status_page",
     "agent_check",
     "haproxy",
     "local_check",

@@ -14,6 +14,7 @@ from syncd.config.models import (
     FolderModel,
     HaproxyModel,
     HookModel,
+    HttpModel,
     ListenModel,
     LocalCheckModel,
     LogModel,
@@ -28,7 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = files("syncd.config").joinpath("example.json").read_text(encoding="utf-8")
 SIMPLE = files("syncd.config").joinpath("simple.json").read_text(encoding="utf-8")
 MODELS = [
-    AuditModel, ConfigModel, FolderModel, HaproxyModel, HookModel, ListenModel, LocalCheckModel, LogModel,
+    AuditModel, ConfigModel, FolderModel, HaproxyModel, HookModel, HttpModel, ListenModel, LocalCheckModel, LogModel,
     PriorityModel, ReadyModel, WebhookModel,
 ]  # fmt: skip
 
