@@ -31,6 +31,7 @@ VERBS = {
     "status": "syncd.cli.status:command",
     "folders": "syncd.cli.folders:command",
     "need": "syncd.cli.need:command",
+    "plan": "syncd.cli.plan:command",
     "check": "syncd.cli.check:command",
     "events": "syncd.cli.events:command",
     "peers": "syncd.cli.peers:command",

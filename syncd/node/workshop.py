@@ -224,7 +224,7 @@ class Workshop:
 
     def _recognise(self, node: NodeIdentity) -> bool:
         """Whether the tree is the one that the index remembers; if not, the index forgets who it was."""
-        known = {self.index.meta(_NONCE), self.index.meta(_NEXT_NONCE)} - {None}
+        known = known_nonces(self.index)
         marker = self.root.marker()
         matches = marker is not None and marker.nonce in known
         if self._copied:
@@ -472,6 +472,11 @@ class Workshop:
             error = OSError(str(failure))
         if error is not None:
             _log.warning("not stopped cleanly", dir=self._dir, reason=error.strerror or str(error))
+
+
+def known_nonces(index: SqliteIndex) -> set[bytes]:
+    """Those by which an index knows its tree."""
+    return {nonce for name in (_NONCE, _NEXT_NONCE) if (nonce := index.meta(name)) is not None}
 
 
 def _boot() -> bytes:

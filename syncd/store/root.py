@@ -25,7 +25,7 @@ _ARCHIVE: Final = b"archive"
 _PROBE: Final = b"probe"
 _MARKER_TITLE: Final = b"syncd 1"
 _MARKER_SIZE: Final = 256  # bytes: more than a marker has
-_NO_CONTENT: Final = frozenset({RESERVED_NAME, b"lost+found"})  # an empty file system has the latter
+NO_CONTENT: Final = frozenset({RESERVED_NAME, b"lost+found"})  # an empty file system has the latter
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -101,7 +101,7 @@ class Root:
 
     def tree_empty(self) -> bool:
         """Whether there is nothing to replicate. Raises OSError."""
-        return not set(names_in(self.fd)) - _NO_CONTENT
+        return not set(names_in(self.fd)) - NO_CONTENT
 
     def in_place(self) -> bool:
         """Whether the folder's path still leads to this root, and `.syncd` in it to ours."""
@@ -164,22 +164,38 @@ class Root:
         return fd
 
     def _read_marker(self) -> Marker | None:
-        try:
-            fd = os.open(MARKER, OPEN_FILE, dir_fd=self._private_fd)
-        except FileNotFoundError:
-            return None
-        try:
-            text = os.read(fd, _MARKER_SIZE)
-        finally:
-            os.close(fd)
-        try:
-            title, folder_id, nonce, rest = text.split(b"\n")
-            marker = Marker(bytes.fromhex(folder_id.decode()), bytes.fromhex(nonce.decode()))
-        except ValueError:
-            title, rest = b"", b""
-        if title != _MARKER_TITLE or rest or len(marker.nonce) != NONCE_SIZE:
-            raise RootError(f"{os.fsdecode(self.path)}/.syncd/marker is damaged; remove it to start afresh")
-        return marker
+        return _marker_in(self._private_fd, os.fsdecode(self.path))
+
+
+def read_marker(directory: str) -> Marker | None:
+    """The marker of what lies at a folder's path, without opening it as a root. Raises RootError, OSError."""
+    try:
+        private_fd = os.open(os.path.join(os.fsencode(directory), RESERVED_NAME), _DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        return _marker_in(private_fd, directory)
+    finally:
+        os.close(private_fd)
+
+
+def _marker_in(private_fd: int, shown: str) -> Marker | None:
+    try:
+        fd = os.open(MARKER, OPEN_FILE, dir_fd=private_fd)
+    except FileNotFoundError:
+        return None
+    try:
+        text = os.read(fd, _MARKER_SIZE)
+    finally:
+        os.close(fd)
+    try:
+        title, folder_id, nonce, rest = text.split(b"\n")
+        marker = Marker(bytes.fromhex(folder_id.decode()), bytes.fromhex(nonce.decode()))
+    except ValueError:
+        title, rest = b"", b""
+    if title != _MARKER_TITLE or rest or len(marker.nonce) != NONCE_SIZE:
+        raise RootError(f"{shown}/.syncd/marker is damaged; remove it to start afresh")
+    return marker
 
 
 def mark_tree(directory: str, marker: Marker) -> None:
