@@ -35,6 +35,7 @@ VERBS = {
     "check": "syncd.cli.check:command",
     "events": "syncd.cli.events:command",
     "peers": "syncd.cli.peers:command",
+    "bench": "syncd.cli.bench:command",
     "wait": "syncd.cli.wait:command",
     "run": "syncd.cli.run:command",
     "drain": "syncd.cli.draining:drain",

@@ -81,6 +81,7 @@ class Session(asyncio.Protocol):
         self.reason: str | None = None
         self.error: ProtocolError | None = None  # that ended the session
         self.offended = False  # whether the peer, authenticated, broke the rules
+        self.on_pong: Callable[[int], None] = lambda _token: None  # a PING was answered
         self.bytes_in = self.bytes_out = 0
 
     # ---- asyncio.Protocol
@@ -228,6 +229,7 @@ class Session(asyncio.Protocol):
                 self.post(Pong(message.token))
             return
         if isinstance(message, Pong):
+            self.on_pong(message.token)
             return
         size = max(weight(message), share)
         self._inbox.append((message, size))

@@ -63,8 +63,11 @@ class Visitor:
         )  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def visit(self, hosts: Iterable[KnownHost]) -> AsyncIterator[Visit]:
-        """A session with the first one that answers, one that is settled if there is any. Raises NobodyThere."""
+    async def visit(self, hosts: Iterable[KnownHost], avoid: bytes = b"") -> AsyncIterator[Visit]:
+        """A session with the first one that answers, one that is settled if there is any. avoid: a node id.
+
+        Raises NobodyThere.
+        """
         reasons: dict[str, str] = {}
         fallback: Visit | None = None
         async for host, port in _addresses(hosts, reasons):
@@ -76,6 +79,10 @@ class Visitor:
                 continue
             except TimeoutError:
                 reasons[address] = "it does not say how it stands"
+                continue
+            if found.hello.node_id == avoid:
+                found.session.close("this is ourselves")
+                reasons[address] = "this node itself"
                 continue
             if fallback is not None:
                 fallback.session.close("visited somebody else")
