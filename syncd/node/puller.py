@@ -14,6 +14,7 @@ from syncd.node.lead import Lead
 from syncd.node.ledger import Ledger
 
 GATHER_BYTES: Final = 2 << 20  # bytes of small contents placed in one batch: each batch is synced and committed
+GATHER_RECORDS: Final = 2_000  # the same where files are tiny: a record takes some KiB of memory until it is placed
 
 Range = tuple[bytes, bytes | None]
 
@@ -136,7 +137,9 @@ class Puller:
         """
         self._gathered.append(message)
         self._gathered_bytes += sum(map(len, message.blobs))
-        if message.blobs and not message.last and self._gathered_bytes < GATHER_BYTES:
+        number = sum(len(gathered.records) for gathered in self._gathered)
+        enough = self._gathered_bytes >= GATHER_BYTES or number >= GATHER_RECORDS
+        if message.blobs and not message.last and not enough:
             return False
         messages, self._gathered, self._gathered_bytes = self._gathered, [], 0
         await self._merged()

@@ -12,7 +12,7 @@ from syncd.core.events import SKIPPED, Problem
 from syncd.core.index import Disk
 from syncd.core.links import Refusal, refuses_none
 from syncd.store import syscalls
-from syncd.store.directories import Directories, has_name, names_in
+from syncd.store.directories import Directories, Names, names_in
 from syncd.store.look import Stat, differs, kind_of, take
 from syncd.store.moves import lstat
 from syncd.store.root import is_replicated
@@ -138,12 +138,12 @@ class Scanner:
         now = seen._replace(ctime=stat.ctime_ns)
         return None if differs(stat, now) else now
 
-    def is_listed(self, path: bytes) -> bool:
-        """Whether the directory above lists exactly this name; a file system may take another name for it."""
+    def names_beside(self, path: bytes) -> Names:
+        """What the directory above lists; a file system may take another name for one of these."""
         try:
-            return has_name(*self._directories.parent(path))
+            return Names(names_in(self._directories.parent(path)[0]))
         except OSError:
-            return False
+            return Names(())
 
     def _entries(self, path: bytes) -> Iterator[Stat | Problem]:
         try:
@@ -228,6 +228,8 @@ class _Missing:
         self._unknown = b""  # rows below this key are unknown or ignored
         self._gone = b""  # rows below this key went with a directory above them
         self._everything = False
+        self._beside = b""  # the directory of `_names`
+        self._names = Names(())
 
     def unknown(self, path: bytes) -> None:
         """The path and everything below it could not be looked at."""
@@ -249,7 +251,7 @@ class _Missing:
                 self.unknown(path)
                 yield there
                 return
-            if there is not None and self._scanner.is_listed(path):
+            if there is not None and self._is_listed(path):
                 yield Changed(there)
                 return
             if is_directory:
@@ -257,6 +259,13 @@ class _Missing:
         elif self._is_ignored(path, is_directory):
             return
         yield Gone(path)
+
+    def _is_listed(self, path: bytes) -> bool:
+        """A directory is listed again only for what it did not have before: it may have a million names."""
+        above, _, name = path.rpartition(b"/")
+        if above != self._beside or name not in self._names:
+            self._beside, self._names = above, self._scanner.names_beside(path)
+        return name in self._names
 
     def _is_ignored(self, path: bytes, is_directory: bool) -> bool:
         if not self._ignored(path, is_directory):

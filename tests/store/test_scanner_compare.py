@@ -186,7 +186,28 @@ def test_a_name_that_is_only_taken_for_another_is_gone(folder: Folder, monkeypat
     found = list(folder.scanner.compare(folder.scanner.walk(), rows, LATER))
     assert paths(found) == [b"Foo", b"foo"]
     assert isinstance(found[1], Gone)
-    assert not folder.scanner.is_listed(b"missing/x")
+    assert b"x" not in folder.scanner.names_beside(b"missing/x")
+
+
+def test_a_directory_that_grows_meanwhile_is_listed_once_more_and_not_for_each_name(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a first sync, in which a scan meets what was placed after it had listed the directory."""
+    for number in range(300):
+        folder.write(b"d/%03d" % number, b"")
+    rows = sorted((to_key(path), disk) for path, disk in folder.seen_tree().items())
+    listings = []
+    real = scanner_module.names_in
+
+    def listed(fd: int) -> list[bytes]:
+        listings.append(fd)
+        return real(fd)
+
+    monkeypatch.setattr(scanner_module, "names_in", listed)
+    found = list(folder.scanner.compare([], rows, LATER))
+    assert all(isinstance(item, Changed) for item in found)
+    assert len(found) == 301
+    assert len(listings) == 2, "of the root and of the directory"
 
 
 def test_new_and_gone_at_both_ends(folder: Folder) -> None:
