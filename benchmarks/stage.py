@@ -19,6 +19,7 @@ from tests.lab.link import Link, Nature
 
 DEADLINE: Final = 3_600.0  # seconds
 CONGESTION_CONTROL: Final = "reno"  # of hosts with a long cable: one that reacts to each loss, as what Linux comes with
+REST: Final = 4.0  # seconds without work after which a node is idle
 LOOK: Final = 0.002  # seconds between two looks
 _STARTED: Final = " started "  # what the log says once a node listens
 
@@ -58,6 +59,7 @@ class Stage:
         full.options.update(options)
         full.start()
         full.wait_settled(DEADLINE)
+        _rest(full)
         return full
 
     def joiner(self, full: Daemon, base: Path | None = None) -> Daemon:
@@ -126,6 +128,15 @@ def cpu(daemon: Daemon) -> float:
     """CPU seconds of a running node so far."""
     assert daemon.process is not None
     return cpu_and_peak(daemon.process.pid)[0]
+
+
+def _rest(daemon: Daemon) -> None:
+    """Return when a node has nothing more to do: what is young it hashes once more some seconds later."""
+    since, used = time.monotonic(), cpu(daemon)
+    while time.monotonic() - since < REST:
+        time.sleep(0.25)
+        if cpu(daemon) - used > 0.1:
+            since, used = time.monotonic(), cpu(daemon)
 
 
 def listens_since(daemon: Daemon) -> float:

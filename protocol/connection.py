@@ -95,6 +95,11 @@ class Connection:
         """Whether messages go both ways."""
         return self._state == _State.OPEN and not self._said_goodbye
 
+    @property
+    def incoming(self) -> memoryview:
+        """Room for bytes to be read and passed to `receive` at once: the connections of a workspace share it."""
+        return self._workspace.incoming
+
     def start(self) -> bytes:
         """The first bytes to write: none for a responder."""
         return self._handshake.start() if isinstance(self._handshake, Initiator) else b""

@@ -9,7 +9,6 @@ it expands by MAX_EXPANSION at most.
 """
 
 from collections.abc import Collection, Generator, Iterator, Sequence
-from io import BytesIO
 from typing import Final
 
 import zstandard
@@ -93,20 +92,20 @@ class FrameReader:
             body = yield from self._take(length)
             yield kind, self._decompress(body) if flags else body
 
-    def _take(self, size: int) -> Generator[None, None, bytes]:
+    def _take(self, size: int) -> Generator[None, None, Data]:
         """Wait until there are `size` bytes, and return them."""
         if size <= len(self._input):
             taken, self._input = bytes(self._input[:size]), self._input[size:]
             return taken
-        joined = BytesIO()
-        missing = size
-        while missing > len(self._input):
-            missing -= joined.write(self._input)
+        body = bytearray()  # which grows with what comes: a promise takes no memory
+        while size - len(body) > len(self._input):
+            body += self._input
             self._input = memoryview(b"")
             yield
-        joined.write(self._input[:missing])
+        missing = size - len(body)
+        body += self._input[:missing]
         self._input = self._input[missing:]
-        return joined.getvalue()
+        return memoryview(body)
 
     def _skip(self, size: int) -> Generator[None, None, None]:
         while size > len(self._input):

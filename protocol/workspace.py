@@ -11,6 +11,7 @@ import zstandard
 from protocol import limits
 
 _LEVEL: Final = 1  # zstd level, the fastest ordinary one: compressing must not be slower than the wire
+_READ_BYTES: Final = 1 << 18  # bytes that one read from a socket brings at most: what four transport messages take
 _ROOM_KEPT: Final = 1 << 19  # bytes of plaintext that stay reserved: one read from a socket brings less
 
 
@@ -25,6 +26,11 @@ class Workspace:
         if not size <= len(self._room) <= max(size, _ROOM_KEPT):
             self._room = memoryview(bytearray(size))
         return self._room[:size]
+
+    @cached_property
+    def incoming(self) -> memoryview:
+        """Room for what is read from a socket."""
+        return memoryview(bytearray(_READ_BYTES))
 
     @cached_property
     def compressor(self) -> zstandard.ZstdCompressor:

@@ -17,6 +17,8 @@ from protocol.errors import RemoteError
 
 REQUEST_BYTES: Final = 256 * 1024  # of contents named by one request of a slow peer
 REQUEST_SHARE: Final = 32  # of a window that one request takes if that is more: fast peers answer fewer of them
+# The last object may be as long as a block, and an answer shall fit in one message: each costs as much as a block.
+REQUEST_MOST: Final = 704 * 1024
 REQUEST_IDS: Final = 512
 WINDOW_LEAST: Final = 1 << 20  # bytes in flight per peer
 WINDOW_MOST: Final = 32 << 20
@@ -122,6 +124,12 @@ class Scheduler:
             item.wanted = wanted
             if item.place:
                 self._enqueue(item)
+
+    def hasten(self, ids: Iterable[bytes], rank: int, order: int) -> None:
+        """Those of these objects that are wanted are more urgent from now on."""
+        for id_ in ids:
+            if (item := self._items.get(id_)) is not None:
+                self.want(item.wanted._replace(rank=rank, order=order))
 
     def drop(self, ids: Iterable[bytes]) -> None:
         """No longer wanted; answers under way are ignored."""
@@ -365,7 +373,7 @@ class Scheduler:
             item.place = 0
             left[item.wanted.id] = item.wanted.length
         ids = tuple(left)
-        if not state.in_flight:
+        if not state.in_flight and now - state.progress >= WINDOW_SECONDS / 2:  # it had nothing to do for a while
             state.since, state.received = now, 0
         state.in_flight += sum(left.values())
         state.requests += 1
@@ -402,7 +410,7 @@ class Scheduler:
                     skipped.append(entry)
                 continue
             wanted = item.wanted
-            if taken and (wanted.group != taken[0].wanted.group or wanted.segment != taken[0].wanted.segment):
+            if taken and not _together(taken[0].wanted, wanted):
                 break
             heapq.heappop(heap)
             taken.append(item)
@@ -464,6 +472,13 @@ class Scheduler:
             state.rest_until = max(state.progress, flight.progress) + rest
 
 
+def _together(one: Wanted, other: Wanted) -> bool:
+    """Whether one request may name both: objects of one content, or the beginnings of several block lists."""
+    if one.segment != other.segment:
+        return False
+    return one.group == other.group or (one.segment and one.id == one.group and other.id == other.group)
+
+
 def request_bytes(window: int) -> int:
     """Bytes of contents that one request names, with so many in flight (bytes)."""
-    return max(REQUEST_BYTES, window // REQUEST_SHARE)
+    return min(REQUEST_MOST, max(REQUEST_BYTES, window // REQUEST_SHARE))

@@ -41,7 +41,7 @@ class SessionEnded(Exception):
     """The session is over; the message is the reason."""
 
 
-class Session(asyncio.Protocol):
+class Session(asyncio.BufferedProtocol):
     """One connection with one peer.
 
     connection: the protocol state. on_established(session, event) is called once, before any message is delivered; it
@@ -84,7 +84,7 @@ class Session(asyncio.Protocol):
         self.on_pong: Callable[[int], None] = lambda _token: None  # a PING was answered
         self.bytes_in = self.bytes_out = 0
 
-    # ---- asyncio.Protocol
+    # ---- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class, but by what it does
@@ -98,7 +98,15 @@ class Session(asyncio.Protocol):
         if self.initiator:
             self._write([self._connection.start()])
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts what it reads next; it tells of that before it reads for anybody else."""
+        return self._connection.incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._connection.incoming[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """These bytes came. They may be overwritten afterwards."""
         if self.reason is not None:
             return
         self.answered = True

@@ -23,6 +23,7 @@ class Assembly:
         self._segments: dict[bytes, bytes] = {}
         self._blocks: list[Block] = []
         self._positions: dict[bytes, list[int]] = {}
+        self._next = 0  # number of the first block that `next_blocks` has not come to
 
     # ---- segments
 
@@ -57,11 +58,15 @@ class Assembly:
 
     # ---- blocks
 
-    def missing_blocks(self) -> list[Block]:
-        """One block per id that is not staged yet."""
-        if self.staged is None:
-            return []
-        return list({block.id: block for block in map(self._blocks.__getitem__, self.staged.missing)}.values())
+    def next_blocks(self, count: int) -> list[Block]:
+        """Up to `count` blocks that are not staged, in the order of the file; each is given once."""
+        found: dict[bytes, Block] = {}
+        while self.staged is not None and len(found) < count and self._next < len(self._blocks):
+            block = self._blocks[self._next]
+            if block.id is not None and self._next in self.staged.missing:
+                found.setdefault(block.id, block)
+            self._next += 1
+        return list(found.values())
 
     def write(self, id_: bytes, data: bytes | memoryview) -> None:
         """Stage a block, whose hash was compared with `id_`, wherever the file has it. Raises OSError, RemoteError."""
@@ -76,9 +81,13 @@ class Assembly:
         for fd in holdings.open(self.content):
             for number in list(self.staged.missing):
                 self.staged.copy_from(fd, self._blocks[number].offset, number)
-        for number in list(self.staged.missing):
+        missing = [self._blocks[number] for number in self.staged.missing]
+        here = holdings.which_are_here([block.id for block in missing if block.id is not None])
+        for number in list(self.staged.missing) if here else ():
             block = self._blocks[number]
             assert block.id is not None
+            if block.id not in here:
+                continue
             for content, offset, length in holdings.places(block.id):
                 if length == block.length and self._copy(holdings, content, offset, number):
                     break

@@ -18,6 +18,7 @@ from syncd.core.events import Action, Problem
 from syncd.core.scheduler import Scheduler
 from syncd.core.units import Arrivals
 from syncd.net.session import Session
+from syncd.node.alarm import Alarm
 from syncd.node.findings import Report, StoredContent
 from syncd.node.gathering import Gathering
 from syncd.node.hands import Hands
@@ -43,7 +44,6 @@ APPLY_JOBS: Final = 512  # jobs in one batch of renames
 WRITE_BYTES: Final = 8 << 20  # bytes of blocks handed to the staging at once
 LIST_BYTES: Final = 128 << 20  # bytes of block lists in memory: those of 190 GiB in blocks of average size
 PARK_INTERVAL: Final = 0.5  # seconds between two looks for contents that leave no room and that nobody has
-TIMER_LEAST: Final = 0.05  # seconds between two looks for answers that are late and for peers that have rested
 
 
 class Fetcher:
@@ -82,7 +82,7 @@ class Fetcher:
         self._offers, self._missing, self._pool = Offers(), Missing(), Pool(self._wake)
         self._held_bytes = self._list_bytes = 0
         self._park_due, self._last_request = 0.0, 0
-        self._timer: asyncio.TimerHandle | None = None  # for when the scheduler has to be asked though nothing happens
+        self._alarm = Alarm(self._wake)  # for when the scheduler has to be asked though nothing happens
         self._load_due, self._ending = True, False
         self._landed = asyncio.Event()  # nothing is on its way any more, or something less
         self._peers: dict[Session, None] = {}  # that may be asked
@@ -316,7 +316,8 @@ class Fetcher:
             content = self._contents.get(name)
             if content is None:
                 continue
-            content.asked.discard(id_)
+            content.asked.pop(id_, None)
+            self._wishes.more(content)
             if content.assembly is None:
                 self._complete(content, bytes(data))
             else:
@@ -327,7 +328,7 @@ class Fetcher:
             content = self._contents.get(name)
             if content is None or content.assembly is None:
                 continue
-            content.asked.discard(id_)
+            content.asked.pop(id_, None)
             content.list_bytes += len(data)
             self._list_bytes += len(data)
             try:
@@ -494,7 +495,4 @@ class Fetcher:
             assert isinstance(peer, Session)
             self._last_request = max(self._last_request, gets[-1].id)
             peer.post(*gets)
-        if self._timer is not None:
-            self._timer.cancel()
-        moment = self.scheduler.next_time(now)
-        self._timer = None if moment is None else self._loop.call_at(max(moment, now + TIMER_LEAST), self._wake.set)
+        self._alarm.at(self.scheduler.next_time(now))

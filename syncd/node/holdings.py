@@ -5,7 +5,7 @@ is the only place that has its bytes, and every peer gets them from there.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from protocol.paths import to_path
@@ -58,6 +58,10 @@ class Holdings:
                 continue
             if whole or len(data) == length:
                 yield data
+
+    def which_are_here(self, blocks: Sequence[bytes]) -> set[bytes]:
+        """Those of these blocks for which there are `places`."""
+        return self._contents.which_are_here(blocks)
 
     def places(self, block: bytes) -> list[tuple[bytes, int, int]]:
         """(content, offset, length) of files, here or in the archive, that should have a block."""

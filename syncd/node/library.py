@@ -11,11 +11,13 @@ from typing import Final
 from protocol import limits
 from protocol.batches import Proof, Pruner, to_wire
 from protocol.content import block_id
+from protocol.frames import Data
 from protocol.keys import FolderKeys
 from protocol.messages import AskLeaves, AskPages, AskRecords, Get, Leaves, Objects, Pages, Records
 from protocol.paths import to_path
 from protocol.reconcile import answer_leaves, answer_pages
 from protocol.record import Record
+from syncd.node.along import Along
 from syncd.node.holdings import Holdings, LastFile
 from syncd.store.archive import Archive
 from syncd.store.contents import Contents
@@ -25,6 +27,7 @@ from syncd.store.index_rows import Listed, Sealed, list_row
 from syncd.store.look import OPEN_FILE
 
 MESSAGE_BYTES: Final = 256 * 1024  # of contents or records in one answer message
+OBJECTS_BYTES: Final = limits.MAX_MESSAGE - (1 << 16)  # of objects in one: whoever wants smaller ones asks for less
 ANSWER_BYTES: Final = 4 << 20  # of records in the whole answer to one ASK_RECORDS: the rest is asked for again
 ROWS_AT_ONCE: Final = 256
 PROOFS_KEPT: Final = 64  # proofs in memory, with what pruning them needs: some 100 kB each at most
@@ -41,6 +44,7 @@ class Library:
         self._contents = Contents(index)
         self._directories = directories
         self._holdings = Holdings(self._contents, directories, archive)
+        self._along = Along(self._contents.walk)
         self._pruners: dict[bytes, Pruner] = {}
 
     def close(self) -> None:
@@ -140,40 +144,44 @@ class Library:
 
     def objects(self, get: Get) -> Iterator[Objects]:
         """The objects asked for, in order, message by message."""
-        ids, parts, last = iter(get.ids), list[bytes | None](), False
+        part, last = list[Data | None](), False
         with LastFile(self._holdings) as file:
+            found = self._found(get, file)
             while not last:
                 with self._index.snapshot():
-                    parts, following, last = self._portion(get, ids, parts, file)
-                yield Objects(get.id, get.kind, tuple(parts), last)
-                parts = following
+                    part, following, last = _portion(found, part)
+                yield Objects(get.id, get.kind, tuple(part), last)
+                part = following
 
-    def _portion(
-        self, get: Get, ids: Iterator[bytes], parts: list[bytes | None], file: LastFile
-    ) -> tuple[list[bytes | None], list[bytes | None], bool]:
-        """(the objects of one message, which begin with `parts`; the one behind them; whether these are the last)."""
-        size = sum([len(data or b"") for data in parts])
-        for id_ in ids:
-            data = self._segment(id_) if get.kind else self._block(id_, get.group, file)
-            size += len(data or b"")
-            if parts and size > MESSAGE_BYTES:
-                return parts, [data], False
-            parts.append(data)
-        return parts, [], True
+    def _found(self, get: Get, file: LastFile) -> Iterator[Data | None]:
+        if get.kind:
+            return map(self._contents.segment, get.ids)
+        return self._blocks(get, file) if get.group else map(self._small_block, get.ids)
 
-    def _segment(self, id_: bytes) -> bytes | None:
-        return self._contents.segment(id_)
+    def _small_block(self, id_: bytes) -> Data | None:
+        for data in self._holdings.read(id_, 0, limits.SMALL_FILE, whole=True):
+            if block_id(self._block_key, data) == id_:
+                return data
+        with LastFile(self._holdings) as file:
+            return self._part(id_, file)
 
-    def _block(self, id_: bytes, group: bytes, file: LastFile) -> bytes | None:
-        if not group:
-            for data in self._holdings.read(id_, 0, limits.SMALL_FILE, whole=True):
-                if block_id(self._block_key, data) == id_:
-                    return data
-        return self._part(id_, file)
+    def _blocks(self, get: Get, file: LastFile) -> Iterator[Data | None]:
+        """Blocks of a longer file. Those that lie together are read together."""
+        place = 0
+        while place < len(get.ids):
+            offset, lengths = self._along.run(get.group, get.ids, place, OBJECTS_BYTES)
+            read = file.read(get.group, offset, sum(lengths)) if lengths else None
+            start, data = 0, memoryview(read or b"")
+            for length in lengths or (0,):
+                id_, piece = get.ids[place], data[start : start + length]
+                yield piece if piece and block_id(self._block_key, piece) == id_ else self._part(id_, file)
+                place, start = place + 1, start + length
 
-    def _part(self, id_: bytes, file: LastFile) -> bytes | None:
+    def _part(self, id_: bytes, file: LastFile) -> Data | None:
         """A block out of a longer file, first of all the one that the block before came from."""
         places = self._holdings.places(id_)
+        for content, offset, _ in places:
+            self._along.seek(content, offset)
         for content, offset, length in places:
             quick = file.read(content, offset, length)
             if quick is not None and block_id(self._block_key, quick) == id_:
@@ -183,6 +191,19 @@ class Library:
                 if block_id(self._block_key, data) == id_:
                     return data
         return None
+
+
+def _portion(
+    found: Iterator[Data | None], part: list[Data | None]
+) -> tuple[list[Data | None], list[Data | None], bool]:
+    """(the objects of one message, which begin with `part`; the one behind them; whether these are the last)."""
+    size = sum([len(data or b"") for data in part])
+    for data in found:
+        size += len(data or b"")
+        if part and size > OBJECTS_BYTES:
+            return part, [data], False
+        part.append(data)
+    return part, [], True
 
 
 def pack_records(

@@ -15,14 +15,19 @@ ARENAS: Final = 2  # in which threads allocate; each keeps what was freed in it 
 DELAY: Final = 0.25  # seconds from the end of a session, in which others may end: a collection takes some milliseconds
 
 
-_M_ARENA_MAX: Final = -8  # of mallopt(3)
+# Buffers of messages come and go; each that the allocator gives back to the kernel and fetches again costs a fault per
+# page, which is more than what is done with it.
+MAPPED: Final = 4 << 20  # bytes from which something is mapped on its own
+KEPT: Final = 24 << 20  # bytes that may lie free at the end of an arena
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # of mallopt(3)
 
 
 def settle_down() -> None:
     """To be called when all is imported: what is there by now stays, so collections need not look at it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_ARENA_MAX, ARENAS)
+        for option, value in ((_M_ARENA_MAX, ARENAS), (_M_MMAP_THRESHOLD, MAPPED), (_M_TRIM_THRESHOLD, KEPT)):
+            mallopt(option, value)
     gc.set_threshold(*THRESHOLDS)
     gc.freeze()
 

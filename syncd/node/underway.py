@@ -17,6 +17,6 @@ class Content:
     order: int
     actions: list[Action] = field(default_factory=list)
     assembly: Assembly | None = None
-    asked: set[bytes] = field(default_factory=set)
+    asked: dict[bytes, None] = field(default_factory=dict)  # objects, in order
     list_bytes: int = 0  # of its segments that came
     loser: Loser | None = None  # what is wanted into the archive, if nothing in the tree waits for it

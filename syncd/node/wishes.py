@@ -8,6 +8,8 @@ from protocol.messages import Get
 from syncd.core.scheduler import Peer, Request, Scheduler, Wanted
 from syncd.node.underway import Content
 
+ASKED_MOST: Final = 4_096  # blocks of one file that are asked for at a time: several windows of blocks of average size
+ASKED_LEAST: Final = 2_048  # below which more are
 _SEGMENT_LEAST: Final = 256  # bytes
 _PER_SEGMENT_BYTE: Final = 1_024  # bytes of contents: blocks have 64 KiB on average, an entry of the list 40 bytes
 
@@ -23,21 +25,27 @@ class Wishes:
         return id_ in self._waiting
 
     def want(self, content: Content) -> None:
-        """Ask for all that a content lacks; for the whole of a small one."""
+        """Ask for what a content lacks: for the whole of a small one, for the next blocks of a large one."""
         if content.assembly is None:
             self._want(content, content.content, False, b"", content.size)
             return
         for id_ in content.assembly.missing_segments():
             self._want(content, id_, True, content.content, _segment_size(content.size))
-        for block in content.assembly.missing_blocks():
-            if block.id is not None:
-                self._want(content, block.id, False, content.content, block.length)
+        self.more(content)
+
+    def more(self, content: Content) -> None:
+        """Blocks came: ask for those behind them. All at once would take seconds, and memory, for a very large file."""
+        if content.assembly is None or len(content.asked) >= ASKED_LEAST:
+            return
+        for block in content.assembly.next_blocks(ASKED_MOST - len(content.asked)):
+            assert block.id is not None
+            self._want(content, block.id, False, content.content, block.length)
 
     def hasten(self, content: Content, rank: int, order: int) -> None:
         """Something more urgent waits for a content that is under way."""
         if (rank, order) < (content.rank, content.order):
             content.rank, content.order = rank, order
-            self.want(content)
+            self._scheduler.hasten(content.asked, rank, order)
 
     def came(self, id_: bytes) -> set[bytes]:
         """The contents that waited for an object, which do not any more."""
@@ -58,7 +66,7 @@ class Wishes:
         return bool(content.asked) and all(map(self._scheduler.is_stuck, content.asked))
 
     def _want(self, content: Content, id_: bytes, segment: bool, group: bytes, length: int) -> None:
-        content.asked.add(id_)
+        content.asked[id_] = None
         self._waiting.setdefault(id_, set()).add(content.content)
         self._scheduler.want(Wanted(id_, segment, group, length, content.rank, content.order))
 

@@ -349,3 +349,23 @@ def test_the_content_of_what_was_displaced_is_what_was_seen_there(index, content
     assert [found.item for found in contents.archive_find_content(token("seen"))] == [same, elsewhere]
     assert [found.content for found in contents.archive_list()[2:]] == [b""] * len(others)
     assert everything(index)[0].key == b"d\0e"
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    listed=st.lists(st.integers(0, 40), min_size=2, max_size=40),
+    small=st.sets(st.integers(30, 60), max_size=10),
+    kept=st.sets(st.integers(50, 80), max_size=10),
+    asked=st.lists(st.integers(0, 100), max_size=600),
+)
+def test_which_blocks_are_here(tmp_path_factory, listed, small, kept, asked):
+    with closing(SqliteIndex(tmp_path_factory.mktemp("here") / "index.db", FOLDER, SEED)) as index:
+        contents = Contents(index)
+        contents.put(*made(listed))
+        store(index, *[row(b"small/%d" % number, seen=disk(token(number))) for number in small])
+        items = [ArchivedItem(b"%d" % number, b"p", Kind.FILE, 5, 0o644, 1) for number in kept]
+        contents.archive_add(items, 1, "displaced", {b"%d" % number: token(number) for number in kept})
+        ids = [token(number) for number in asked]
+        found = {id_ for id_ in ids if contents.find_block(id_) or contents.archive_find_content(id_)}
+        assert contents.which_are_here(ids) == found
+        assert found == {token(number) for number in asked if number in {*listed, *small, *kept}}

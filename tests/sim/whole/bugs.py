@@ -1,5 +1,6 @@
 """Seeded bugs in node, net and store: each replaces something of the real code and has to be caught by the campaign."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from syncd.core.backoff import Backoff
@@ -41,7 +42,7 @@ class _Anything:
         return 0
 
 
-_BLOCK, _INIT = library.Library._block, Author.__init__
+_FOUND, _INIT = library.Library._found, Author.__init__
 
 
 def count_from_the_start(self: Author, *arguments: Any, **options: Any) -> None:
@@ -49,9 +50,9 @@ def count_from_the_start(self: Author, *arguments: Any, **options: Any) -> None:
     self.counter = 0
 
 
-def read_from_a_bad_disk(self: library.Library, *which: Any) -> bytes | None:
-    data = _BLOCK(self, *which)
-    return data[:-1] + b"?" if data else data
+def read_from_a_bad_disk(self: library.Library, *which: Any) -> Iterator[bytes | None]:
+    for data in _FOUND(self, *which):
+        yield bytes(data[:-1]) + b"?" if data else None
 
 
 async def keep_once(self: Dialer, host: Any) -> None:
@@ -84,7 +85,7 @@ BUGS: dict[str, Bug] = {
         "missed events",
         0,
         50,
-        [(library.Library, "_block", read_from_a_bad_disk), (fetcher, "block_id", lambda *_: _Anything())],
+        [(library.Library, "_found", read_from_a_bad_disk), (fetcher, "block_id", lambda *_: _Anything())],
     ),
     "silence is not noticed": Bug("crashes", 85, 200, [(session, "SILENCE_LIMIT", 1e9)]),
     "a lost peer is not dialled again": Bug("network", 0, 50, [(Dialer, "_keep", keep_once)]),

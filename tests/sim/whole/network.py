@@ -244,8 +244,12 @@ class End(asyncio.Transport):
         self.other._taken(len(data))
         self.network.delivered += len(data)
         self.network.on_bytes(self.peer, self.number, data)
-        if not self.closed:
-            self.protocol.data_received(data)
+        while data and not self.closed:  # as the loop does: into the protocol's own buffer
+            room = self.protocol.get_buffer(-1)
+            size = min(len(room), len(data))
+            room[:size] = data[:size]
+            data = data[size:]
+            self.protocol.buffer_updated(size)
         self._arm()
 
     def _taken(self, size: int) -> None:
