@@ -27,7 +27,8 @@ EXEMPT = {
 }
 # Callbacks whose meaning a library defines: a docstring could only repeat its manual.
 FRAMEWORK = {
-    "connection_made", "data_received", "buffer_updated", "eof_received", "connection_lost", "pause_writing", "resume_writing",
+    "connection_made", "data_received", "buffer_updated", "eof_received", "connection_lost", "pause_writing",
+    "resume_writing",
 }  # fmt: skip
 
 Problems = Iterator[tuple[str, str]]  # (file, what is wrong there)
