@@ -84,7 +84,7 @@ class Endpoint:
         self._doorman: Doorman[Session] = Doorman(clock, _has_shown_a_secret)
         self._server: asyncio.Server | None = None
         self._sessions: set[Session] = set()
-        self._own: OrderedDict[bytes, None] = OrderedDict()
+        self._own: OrderedDict[bytes, bool] = OrderedDict()  # whether it turned out that we dialled ourselves
 
     async def listen(self, host: str | None, port: int) -> int:
         """Accept connections; the port that was bound. Raises OSError."""
@@ -137,6 +137,7 @@ class Endpoint:
         if not isinstance(error, SelfConnection):
             return DialFailed(_explain(session, reason), session.established)
         if error.ephemeral in self._own:
+            self._own[error.ephemeral] = True
             return DialledSelf(reason)
         return DialledClone("another node there has the key of this one: one of the two was copied from the other")
 
@@ -170,13 +171,13 @@ class Endpoint:
             self._on_stranger(host, "too many failures from there")
             return
         handshake = Responder(self._folders, self._static_private, self._draw(32))
-        self._own[handshake.ephemeral] = None
+        self._own[handshake.ephemeral] = False
         if len(self._own) > OWN_EPHEMERALS:
             self._own.popitem(last=False)
         session = Session(
             Connection(handshake, self._make_hello, self._workspace),
             self._incoming_established,
-            lambda session, reason: self._incoming_ended(session, reason, source),
+            lambda session, reason: self._incoming_ended(session, reason, source, handshake.ephemeral),
             self._limits,
             False,
         )
@@ -193,8 +194,11 @@ class Endpoint:
         else:
             session.close("too many sessions")
 
-    def _incoming_ended(self, session: Session, reason: str, source: str) -> None:
+    def _incoming_ended(self, session: Session, reason: str, source: str, ephemeral: bytes) -> None:
         self._doorman.leave(session)
+        if self._own.get(ephemeral):  # nobody has failed: one's own address is a known host where all have one file
+            self._forget(session, reason)
+            return
         if session.offended:
             self._doorman.failed(source, OFFENCE_COST)
         if session.established is None:

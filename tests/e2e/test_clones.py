@@ -135,4 +135,6 @@ def test_a_node_that_dials_itself_stays_itself(cluster: Cluster) -> None:
     key = node_id(alone)
     await_condition(lambda: not alone.status()["peers"], "it does not find itself")  # known to be its own address
     assert node_id(alone) == key
+    alone.stop()
     assert "identity of this one" not in alone.log_text()
+    assert "handshake" not in alone.log_text(), "nobody strange was there"
