@@ -13,6 +13,11 @@ ONLY_READERS = (
     "the read-write secret"
 )
 
+STRANGER = (
+    "somebody answers there who has another secret, or is not syncd: compare the six characters behind `secret` above "
+    "with those that `syncd status` shows on the other side"
+)
+
 OPERATIONS = {
     "read": "let the user of syncd read it (chmod, chown), or add it to `ignore`",
     "list": "let the user of syncd list the directory (chmod, chown), or add it to `ignore`",
@@ -42,9 +47,14 @@ AUDIT = "let the user of syncd write the file, and make room for it; it is tried
 WEBHOOK = "look at the service there, and at webhook.url; it is tried again by itself, and syncing goes on"
 
 
-def for_state(state: str, only_readers: bool = False) -> str | None:
-    """What to do about a folder in `state`; None if nothing. only_readers: this node and all that are connected."""
-    return ONLY_READERS if only_readers and state == "waiting" else STATES.get(state)
+def for_state(state: str, only_readers: bool = False, other_secret: bool = False) -> str | None:
+    """What to do about a folder in `state`; None if nothing. only_readers: this node and all that are connected.
+
+    other_secret: nobody is connected, and whoever answered somewhere has another secret.
+    """
+    if state == "waiting" and (only_readers or other_secret):
+        return ONLY_READERS if only_readers else STRANGER
+    return STATES.get(state)
 
 
 def for_operation(operation: str) -> str | None:

@@ -103,7 +103,7 @@ def _folder(folder: Report, lag: float, classes: tuple[str, ...]) -> Iterator[tu
 def _peers(peers: list[Report], lag: float) -> Iterator[tuple[int, str]]:
     away = [peer for peer in peers if not peer["connected"]]
     if away and len(away) == len(peers):
-        reasons = ", ".join(f"{_name(peer)}: {clean(peer.get('reason'))}" for peer in away[:PEERS_NAMED])
+        reasons = "; ".join(f"{_name(peer)}: {clean(peer.get('reason'))}" for peer in away[:PEERS_NAMED])
         yield CRITICAL, f"no peer is connected: {reasons}"
     else:
         yield from ((WARNING, f"peer {_name(peer)} is not connected: {clean(peer.get('reason'))}") for peer in away)

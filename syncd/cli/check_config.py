@@ -1,6 +1,7 @@
 """`syncd check-config`: everything that would be wrong at the start, without starting."""
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -60,6 +61,9 @@ def summary(settings: "Settings") -> list[str]:
         lines.append(f"agent check of HAProxy on {settings.agent_check}")
     if settings.haproxy:
         lines.append(f"fills {settings.haproxy.backend}/{settings.haproxy.slots}* through {settings.haproxy.socket}")
+    if settings.webhook:
+        host, events = urlsplit(settings.webhook.url).hostname, ", ".join(settings.webhook.events)
+        lines.append(f"webhook: {host} is told of {events}")
     for folder in settings.folders:
         lines.extend(_folder(folder))
     return lines

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from syncd.config.errors import OperatorError
-from syncd.config.location import control_socket, storage_path_of
+from syncd.config.include import read_document
+from syncd.config.jsonc import child
+from syncd.config.location import control_socket, storage_of
 
 ANSWER_TIMEOUT = 10.0  # seconds that an answer may take beyond what it was asked to wait
 FETCH_TIMEOUT = 600.0  # seconds until the first bytes come: a large content is hashed before
@@ -45,7 +47,9 @@ class Client:
 
     def __init__(self, config: str) -> None:
         self.config = config
-        self.socket = control_socket(storage_path_of(config))
+        document = read_document(config)
+        self.socket = control_socket(storage_of(document, os.environ))
+        self._named = child(document.root, "storage_path") is not None
 
     def ask(self, method: str, path: str, query: Query | None = None, timeout: float = 0.0) -> Answer:
         """One request; `timeout`: seconds that the node was asked to wait. Raises OperatorError, NotRunning."""
@@ -61,8 +65,7 @@ class Client:
             message = f"the node behind {self.socket} does not answer; look at its log"
             raise OperatorError(message, os.EX_UNAVAILABLE) from None
         except (OSError, http.client.HTTPException):
-            message = f"no node is running for {self.config}; start one with: syncd --config {self.config}"
-            raise NotRunning(message, os.EX_UNAVAILABLE) from None
+            raise self._absent() from None
         finally:
             connection.close()
 
@@ -79,8 +82,7 @@ class Client:
             except PermissionError:
                 raise self._forbidden() from None
             except (OSError, http.client.HTTPException):
-                message = f"no node is running for {self.config}; start one with: syncd --config {self.config}"
-                raise NotRunning(message, os.EX_UNAVAILABLE) from None
+                raise self._absent() from None
             if response.status >= 300:
                 Answer(response.status, _decoded(response.read(MAX_ANSWER + 1))).checked()
             left = int(response.getheader("Content-Length", "0"))
@@ -110,10 +112,15 @@ class Client:
         except PermissionError:
             raise self._forbidden() from None
         except (OSError, http.client.HTTPException):
-            message = f"no node is running for {self.config}, or it went away; start one with: syncd --config"
-            raise NotRunning(f"{message} {self.config}", os.EX_UNAVAILABLE) from None
+            raise self._absent(", or it went away") from None
         finally:
             connection.close()
+
+    def _absent(self, more: str = "") -> NotRunning:
+        """A file that names no storage may have meant to: then it is the node of another storage that runs."""
+        where = "" if self._named else f" (it names no storage_path, so {os.path.dirname(self.socket)} was looked at)"
+        message = f"no node is running for {self.config}{where}{more}; start one with: syncd --config {self.config}"
+        return NotRunning(message, os.EX_UNAVAILABLE)
 
     def _forbidden(self) -> OperatorError:
         return OperatorError(

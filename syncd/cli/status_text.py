@@ -120,7 +120,7 @@ def state_lines(folder: Report) -> Iterator[str]:
         yield f"verifying: {done}, {scrub['damaged']} damaged"
     if preferred := folder.get("prioritized"):
         yield f"goes first: {', '.join(map(clean, preferred))}"
-    if advised := advice.for_state(folder["state"], only_readers=_only_readers(folder)):
+    if advised := advice.for_state(folder["state"], _only_readers(folder), _other_secret(folder)):
         yield f"-> {advised}"
 
 
@@ -128,6 +128,12 @@ def _only_readers(folder: Report) -> bool:
     """Whether nobody here has the read-write secret, though others are here."""
     tiers = [folder.get("tier"), *(peer["tier"] for peer in folder["peers"] if peer["connected"])]
     return len(tiers) > 1 and set(tiers) == {READ_ONLY}
+
+
+def _other_secret(folder: Report) -> bool:
+    """Whether all who answered have another secret."""
+    peers = folder["peers"]
+    return any(peer.get("other_secret") for peer in peers) and not any(peer["connected"] for peer in peers)
 
 
 def class_state(each: Report) -> str:

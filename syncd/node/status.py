@@ -4,6 +4,7 @@ from typing import Any
 
 from protocol.keys import Tier
 from protocol.paths import display
+from syncd.net.endpoint import CLOSED_UNANSWERED
 from syncd.node.admission import Admission, class_row
 from syncd.node.caller import Target
 from syncd.node.folder import Folder
@@ -143,6 +144,7 @@ def _absent(folder: Folder) -> list[dict[str, Any]]:
             "tier": "",
             "in_sync": False,
             "reason": target.reason,
+            "other_secret": target.reason == CLOSED_UNANSWERED,
             "draining": False,
         }
         for target in folder.finding.dialer.targets.values()

@@ -7,6 +7,8 @@ and the log name its host only.
 
 import asyncio
 import json
+import os
+import socket
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -127,7 +129,7 @@ class Webhook:
         except TimeoutError:
             return f"no answer within {self._settings.timeout:g} s", False
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__, False
+            return _why(error), False
         if 200 <= status < 300:
             return "", False
         if 300 <= status < 400:
@@ -142,20 +144,28 @@ class Webhook:
         self.problem = reason
 
 
+def _why(error: Exception) -> str:
+    """Without the address that was asked, as far as the error has it."""
+    if isinstance(getattr(error, "os_error", None), socket.gaierror):
+        return "its name is not found"
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else type(error).__name__
+
+
 def condensed(events: Iterable[Fields]) -> list[Fields]:
     """Of the states of a folder in a row, none but the last one, with the one before the first; none if they are equal.
 
     A folder that was syncing for a moment is not worth a message.
     """
     told: list[Fields] = []
-    latest: dict[str, int] = {}
+    latest: dict[str, Fields] = {}  # states by folder
     for event in events:
-        place = latest.get(event.get("folder", "")) if event["event"] == "state" else None
-        if place is not None:
-            told[place] = {**event, "before": told[place]["before"]}
-            continue
         if event["event"] == "state":
-            latest[event.get("folder", "")] = len(told)
+            earlier = latest.get(event["folder"])
+            if earlier is not None:
+                told = [other for other in told if other is not earlier]
+                event = {**event, "before": earlier["before"]}
+            latest[event["folder"]] = event
         told.append(event)
     return [event for event in told if event["event"] != "state" or event["state"] != event["before"]]
 

@@ -147,6 +147,17 @@ def test_a_webhook_that_is_not_told() -> None:
     assert len(render({**report(), "webhook": {**webhook, "problem": "", "lost": 0}}).splitlines()) == 2
 
 
+def test_another_secret_is_told_from_a_peer_that_is_away() -> None:
+    waiting = folder(state="waiting", fingerprint="ab12", tier="read-write")
+    away, other = peer("", connected=False, other_secret=False), peer("", connected=False, other_secret=True)
+    for peers, advised in (
+        ([away], "no peer with a complete copy"),
+        ([away, other], "somebody answers there who has another secret"),
+        ([other, peer("web2")], "no peer with a complete copy"),
+    ):
+        assert f"  -> {advised}" in render(report({**waiting, "peers": peers}))
+
+
 def test_many_problems_are_counted() -> None:
     problems = [{"path": str(n), "operation": "x", "reason": "y"} for n in range(25)]
     text = render(report(folder(problems=problems, conflicts=["a", "b"], problem_count=1000)))

@@ -206,6 +206,12 @@ def test_a_client_knows_when_nobody_is_there(shell: Shell) -> None:
         Client("sync.json").ask("GET", "/v1/status")
 
 
+def test_a_file_without_a_storage_says_which_one_was_looked_at(shell: Shell) -> None:
+    shell.place.write('{"storage_pth": "state"}')
+    said = shell.call("status", XDG_STATE_HOME=str(shell.root)).output
+    assert "no node is running for sync.json (it names no storage_path, so /" in said
+
+
 # --- check-config
 
 

@@ -1,6 +1,7 @@
 """The webhook: told of what it asks for, once; what does not answer delays nothing and costs little."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -136,7 +137,13 @@ async def test_nobody_there_and_the_end_of_the_node(events: Events, monkeypatch:
     reason, final = await hook._post(b"")
     assert reason
     assert not final
-    assert "secret" not in reason
+    assert reason == "Connection refused"
+
+
+def test_a_name_that_is_not_found() -> None:
+    error = OSError()
+    error.os_error = socket.gaierror(-2, "Name or service not known: secret.example.org")  # type: ignore[attr-defined]
+    assert webhook._why(error) == "its name is not found"
 
 
 async def test_the_last_events_are_told(events: Events) -> None:
@@ -172,5 +179,5 @@ def test_states_that_passed_are_not_worth_a_message() -> None:
     held = {"event": "held", "folder": "/a"}
     assert condensed([state("in-sync", "syncing"), state("syncing", "in-sync")]) == []
     assert condensed([state("a", "b"), held, state("b", "c"), state("x", "y", "/b")]) == [
-        state("a", "c"), held, state("x", "y", "/b"),
+        held, state("a", "c"), state("x", "y", "/b"),
     ]  # fmt: skip
