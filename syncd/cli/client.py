@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from syncd.config.errors import OperatorError
 from syncd.config.include import read_document
 from syncd.config.jsonc import child
-from syncd.config.location import control_socket, storage_of
+from syncd.config.location import control_socket, storage_path_of
 
 ANSWER_TIMEOUT = 10.0  # seconds that an answer may take beyond what it was asked to wait
 FETCH_TIMEOUT = 600.0  # seconds until the first bytes come: a large content is hashed before
@@ -47,9 +47,7 @@ class Client:
 
     def __init__(self, config: str) -> None:
         self.config = config
-        document = read_document(config)
-        self.socket = control_socket(storage_of(document, os.environ))
-        self._named = child(document.root, "storage_path") is not None
+        self.socket = control_socket(storage_path_of(config))
 
     def ask(self, method: str, path: str, query: Query | None = None, timeout: float = 0.0) -> Answer:
         """One request; `timeout`: seconds that the node was asked to wait. Raises OperatorError, NotRunning."""
@@ -118,7 +116,8 @@ class Client:
 
     def _absent(self, more: str = "") -> NotRunning:
         """A file that names no storage may have meant to: then it is the node of another storage that runs."""
-        where = "" if self._named else f" (it names no storage_path, so {os.path.dirname(self.socket)} was looked at)"
+        named = child(read_document(self.config).root, "storage_path") is not None
+        where = "" if named else f" (it names no storage_path, so {os.path.dirname(self.socket)} was looked at)"
         message = f"no node is running for {self.config}{where}{more}; start one with: syncd --config {self.config}"
         return NotRunning(message, os.EX_UNAVAILABLE)
 

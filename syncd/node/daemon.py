@@ -23,6 +23,7 @@ from syncd.config import load
 from syncd.config.location import control_socket
 from syncd.config.settings import Folder as FolderSettings
 from syncd.config.settings import Settings
+from syncd.core.namesakes import confused_with
 from syncd.core.networks import Allowed
 from syncd.core.readiness import Verdict
 from syncd.net.endpoint import Endpoint
@@ -326,6 +327,19 @@ class Node:
             session.close("the folder was taken out of the configuration")
             return
         folder.attach(session, event)
+        self._look_for_swapped_secrets(folder, event.hello)
+
+    def _look_for_swapped_secrets(self, folder: Folder, hello: Hello) -> None:
+        assert self._roster is not None
+        assert folder.keys.block_key is not None
+        others = {other.settings.dir: other.keys.fingerprint for other in self._roster.listed if other is not folder}
+        place = folder.settings.dir
+        other = confused_with(hello.features, folder.keys.block_key, place, others)
+        if other is not None:
+            folder.troubles.alarm([
+                f"are two secrets swapped? With the one of {place} ({folder.keys.fingerprint}) the peer {hello.name} "
+                f"has what is called like {other} ({others[other]}) here: compare `syncd check-config` on both"
+            ])  # fmt: skip
 
     def _ended(self, session: Session, reason: str) -> None:
         assert session.established is not None

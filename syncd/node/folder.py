@@ -14,6 +14,7 @@ from protocol.messages import Hello
 from syncd.config.settings import Folder as FolderSettings
 from syncd.core.events import Alive, PeerCounters, Problem
 from syncd.core.founding import Situation, may_settle
+from syncd.core.namesakes import with_name
 from syncd.core.patterns import Patterns
 from syncd.core.priority import Priority
 from syncd.core.units import Units
@@ -155,7 +156,9 @@ class Folder:
     def hello(self, result: HandshakeResult) -> Hello:
         """Our HELLO for a finished handshake."""
         replica, settled = self._shop.ledger.replica, not self.standing.facts.fresh
-        return make_hello(self.node, self.keys, replica, self._shop.writer, settled, self.outgoing.features, result)
+        assert self.keys.block_key is not None
+        features = with_name(self.outgoing.features, self.keys.block_key, self.settings.dir)
+        return make_hello(self.node, self.keys, replica, self._shop.writer, settled, features, result)
 
     def attach(self, session: Session, event: Established) -> None:
         """A session for this folder stands."""

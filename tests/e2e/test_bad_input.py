@@ -210,6 +210,38 @@ def test_the_read_only_secret_on_all_nodes(cluster: Cluster) -> None:
     assert "all nodes here have the read-only secret" in face(one, "status").stdout
 
 
+def with_two_folders(daemon: Daemon, secrets_of: dict[str, str]) -> Daemon:
+    """The node has these folders, each with its secret."""
+    folders = []
+    for name, secret in secrets_of.items():
+        place = daemon.base / "srv" / name
+        place.mkdir(parents=True)
+        (daemon.base / f"{name}.secret").touch(mode=0o600)
+        (daemon.base / f"{name}.secret").write_text(secret)
+        hosts = {"known_hosts": daemon.known_hosts, "publish_alone_after": 0.2}
+        folders.append({"secret_file": str(daemon.base / f"{name}.secret"), "dir": str(place), **hosts})
+    daemon.options["shared_folders"] = folders
+    return daemon
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_two_secrets_that_are_swapped(cluster: Cluster, swapped: bool) -> None:
+    media, pages = generate_secret(os.urandom(32)), generate_secret(os.urandom(32))
+    one = with_two_folders(cluster.add("one"), {"media": media, "pages": pages})
+    (one.base / "srv/media/picture").write_text("a picture")
+    there = {"media": pages, "pages": media} if swapped else {"media": media, "pages": pages}
+    two = with_two_folders(cluster.add("two", knows=[one]), there)
+    for daemon in (one, two):
+        daemon.start()
+    await_file(two.base / ("srv/pages/picture" if swapped else "srv/media/picture"), b"a picture")
+    said = face(two, "status").stdout
+    assert said.count("alarm: are two secrets swapped?") == (2 if swapped else 0)
+    assert face(one, "status").stdout.count("alarm: are two secrets swapped?") == (2 if swapped else 0)
+    if swapped:
+        (line,) = [line for line in said.splitlines() if f"With the one of {two.base}/srv/pages" in line]
+        assert f"the peer one has what is called like {two.base}/srv/media" in line
+
+
 def test_a_mistake_in_the_configuration(cluster: Cluster) -> None:
     daemon = cluster.add("daemon", options={"listening_prot": 1})
     assert_refused(daemon, str(daemon.config), "listening_prot", "listening_port")
