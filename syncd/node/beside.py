@@ -5,14 +5,14 @@ be published. Runs in the folder's worker thread.
 """
 
 import os
-from collections.abc import Callable, Collection, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final
 
 import structlog
 
 from protocol.limits import MAX_PATH
 from protocol.paths import ancestors, display, to_key, to_path
-from protocol.record import Record
+from protocol.record import Kind, Record
 from syncd.core.copy_names import copy_path
 from syncd.node.authors import node_of
 from syncd.node.findings import Report
@@ -77,8 +77,8 @@ class Beside:
             yield from self._fill()
         yield self._let_go()
 
-    def give_way(self, paths: Collection[bytes], removed: Collection[bytes]) -> None:
-        """Something is about to come to these paths, and `removed` are no directories then: no copy may be in the way.
+    def give_way(self, becomes: Iterable[tuple[bytes, Kind | None]]) -> None:
+        """These paths are about to become something, or to go (None): no copy may be in the way.
 
         What loses may lie below a file that wins: then no copy of it is made again.
         """
@@ -86,7 +86,9 @@ class Beside:
             return
         for _ in self._clear():
             pass
-        places = {place for path in paths for place in (path, *ancestors(path))}
+        kinds = dict(becomes)
+        places = {place for path in kinds for place in (path, *ancestors(path))}
+        removed = {path for path, kind in kinds.items() if kind is not Kind.DIR}
         for path, copy in list(self._copies.listed.items()):
             if path in places or any(above in removed for above in ancestors(path)):
                 self._take_away(copy, stays_listed=True)

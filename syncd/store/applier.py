@@ -13,11 +13,10 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from protocol.edit import Entry
 from protocol.paths import ancestors, display
 from protocol.record import Kind, Record
 from syncd.core.events import Action, Observation, Problem
@@ -119,8 +118,8 @@ class Applier:
             takes_part,
         )  # fmt: skip
         self.displacements = self._places.displacements
-        # give_way(paths, removed): has what is hidden at these paths, or below those of `removed`, go away.
-        self.give_way: Callable[[Collection[bytes], Collection[bytes]], None] = lambda _paths, _removed: None
+        # give_way((path, what it becomes or None), ...): has what is hidden there, and might be in the way, go away.
+        self.give_way: Callable[[Iterable[tuple[bytes, Kind | None]]], None] = lambda _becomes: None
 
     def apply(self, jobs: Sequence[Job], *, durable: bool) -> list[Result]:
         """Carry out jobs in their order. The failure of one does not stop the others.
@@ -130,7 +129,7 @@ class Applier:
         if not self._root.in_place():
             reason = "the folder's directory was moved or replaced"
             return [_failed(job, OSError(errno.ESTALE, reason)) for job in jobs]
-        self._clear_way((job.action.path, job.action.want) for job in jobs)
+        self.give_way((job.action.path, job.action.want and job.action.want.kind) for job in jobs)
         self._temps.now = self._clock()
         self._parents.begin()
         temps = self._prepare(jobs, durable)
@@ -149,7 +148,7 @@ class Applier:
             return []
         if not self._root.in_place():
             raise OSError(errno.ESTALE, "the folder's directory was moved or replaced")
-        self.give_way([record.path for record in records], ())
+        self.give_way((record.path, record.kind) for record in records)
         self._temps.now = self._clock()
         self._parents.begin()
         placed = self._planter.plant(records, contents)
@@ -168,7 +167,7 @@ class Applier:
         if not self._root.in_place():
             error = OSError(errno.ESTALE, "the folder's directory was moved or replaced")
             return _failed_unit(plan, error, placed)
-        self._clear_way((part.path, part.want) for part in plan.parts)
+        self.give_way((part.path, part.want and part.want.kind) for part in plan.parts)
         self._temps.now = self._clock()
         self._parents.begin()
         result = UnitResult(Outcome.DONE, None, placed)
@@ -200,11 +199,6 @@ class Applier:
         self._renames.sync()
 
     # ---- before anything is touched
-
-    def _clear_way(self, wanted: Iterable[tuple[bytes, Entry | None]]) -> None:
-        """What is hidden may be in the way of what is to come, and in directories that are to go."""
-        paths = dict(wanted)
-        self.give_way(paths, {path for path, want in paths.items() if want is None or want.kind is not Kind.DIR})
 
     def _prepare(self, jobs: Sequence[Job], durable: bool) -> list[Temp | OSError | None]:
         brings = [_brings_content(job.action) and not job.stock for job in jobs]
