@@ -36,7 +36,8 @@ def _lines(folders: list[dict[str, Any]]) -> Iterator[str]:
     for folder in folders:
         where = clean(folder["dir"])
         if not folder["need_files"]:
-            yield f"{where}: nothing is missing"
+            more = " of what is known so far; a peer is still telling what there is" if folder.get("listing") else ""
+            yield f"{where}: nothing is missing{more}"
             continue
         yield f"{where}: {need(folder['need_files'], folder['need_bytes'])}"
         yield from (f"  {_item(item)}" for item in folder["items"])

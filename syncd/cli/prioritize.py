@@ -37,7 +37,8 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     if not answer["patterns"]:
         yield f"{where}: in the usual order"
     elif not answer["paths"] and not answer["more"]:
-        yield f"{where}: nothing that is missing matches, so nothing changes"
+        more = "; a peer is still telling what there is: try again in a moment" if answer.get("listing") else ""
+        yield f"{where}: nothing that is missing matches, so nothing changes{more}"
     else:
         least = "at least " if answer["more"] else ""
         yield f"{where}: {least}{count(answer['paths'], 'path')}, {size(answer['size'])}, before all else"

@@ -41,7 +41,8 @@ class NeedFace:
             raise Unclear(str(error)) from None
         folder.fetcher.start_anew()
         folder.chronicle.tell("prioritized", patterns=texts, paths=found.paths, by=asker(request))
-        return web.json_response({"dir": folder.settings.dir, "patterns": texts, **found._asdict()})
+        said = {"dir": folder.settings.dir, "listing": folder.standing.pulling, "patterns": texts}
+        return web.json_response({**said, **found._asdict()})
 
     async def _need(self, request: web.Request) -> web.Response:
         folders, limit, name = chosen(request, self._folders), number_of(request, "limit", SHOWN, LISTED), None
@@ -67,6 +68,7 @@ async def _folder(folder: Folder, name: str | None, limit: int) -> dict[str, Any
     trouble = {problem.path: problem for problem in folder.standing.problems}
     return {
         "dir": folder.settings.dir,
+        "listing": folder.standing.pulling,  # a peer still tells what it has: more may be missing than is known
         "need_files": sum(needs.get(rank, (0, 0))[0] for rank in ranks),
         "need_bytes": sum(needs.get(rank, (0, 0))[1] for rank in ranks),
         "items": [

@@ -82,6 +82,7 @@ def test_need(shell: Shell, node: FakeNode) -> None:
     folders = [
         {"dir": "/srv/site", "need_files": 5, "need_bytes": 2_000, "items": items},
         {"dir": "/srv/b", "need_files": 0, "need_bytes": 0, "items": []},
+        {"dir": "/srv/c", "need_files": 0, "need_bytes": 0, "items": [], "listing": True},
     ]
     node.answer("GET /v1/need", 200, {"folders": folders})
     result = shell.call("need", "--class", "themes", "--limit", "3", "--folder", "site")
@@ -92,6 +93,7 @@ def test_need(shell: Shell, node: FakeNode) -> None:
         "  themes     1.0 kB  \\x1b[31mevil\\n|: nobody has it",
         "  and 2 paths more; --limit N lists up to 10000",
         "/srv/b: nothing is missing",
+        "/srv/c: nothing is missing of what is known so far; a peer is still telling what there is",
     ]
     assert node.asked == [("GET /v1/need", {"limit": "3", "class": "themes", "folder": f"{shell.root}/site"})]
     assert json.loads(shell.call("need", "--json").output)["folders"] == folders
@@ -225,6 +227,8 @@ def test_prioritize(shell: Shell, node: FakeNode) -> None:
     assert shell.call("prioritize", "a").output == "/srv/site: at least 3 paths, 5.0 kB, before all else\n"
     node.answer("POST /v1/prioritize", 200, {**answer, "paths": 0})
     assert "nothing changes" in shell.call("prioritize", "a").output
+    node.answer("POST /v1/prioritize", 200, {**answer, "paths": 0, "listing": True})
+    assert "nothing changes; a peer is still telling" in shell.call("prioritize", "a").output
     node.answer("POST /v1/prioritize", 200, {**answer, "patterns": []})
     assert shell.call("prioritize", "--clear", "--folder", "site").output == "/srv/site: in the usual order\n"
     assert node.asked[-1][1] == {"folder": f"{shell.root}/site"}
