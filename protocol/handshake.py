@@ -21,7 +21,7 @@ _LENGTH_SIZE: Final = 2
 
 
 class NotSyncd(HandshakeError):
-    """What dialled us does not speak this protocol."""
+    """What dialled us, or what we dialled, does not speak this protocol."""
 
 
 class UnknownVersion(HandshakeError):
@@ -113,7 +113,7 @@ class _Handshake(ABC):
             return None
         length = int.from_bytes(buffer[:_LENGTH_SIZE], "big")
         if not smallest <= length <= largest:
-            raise HandshakeError(f"a handshake message of {length} bytes instead of {smallest} to {largest}")
+            raise NotSyncd(f"a handshake message of {length} bytes instead of {smallest} to {largest}")
         end = _LENGTH_SIZE + length
         if len(buffer) < end:
             return None

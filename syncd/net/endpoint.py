@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from protocol.connection import Connection, Established
-from protocol.handshake import HandshakeResult, Initiator, Responder, SelfConnection
+from protocol.handshake import HandshakeResult, Initiator, NotSyncd, Responder, SelfConnection
 from protocol.keys import FolderKeys
 from protocol.messages import Hello
 from protocol.workspace import Workspace
@@ -25,6 +25,7 @@ BACKLOG: Final = 1_024  # connections that wait to be accepted: beyond it an hon
 # Ephemeral keys of connections that came in, by which we know ourselves: more than come in while a handshake goes on.
 OWN_EPHEMERALS: Final = 8_192
 NOT_ALLOWED: Final = "not in allow_networks"
+SOMETHING_ELSE: Final = "something answers there that is not syncd: is the port right?"
 CLOSED_UNANSWERED: Final = "connected, closed without an answer: other secret, or not syncd"
 
 
@@ -134,6 +135,8 @@ class Endpoint:
 
     def _failure(self, session: Session, reason: str) -> DialFailed:
         error = session.error
+        if isinstance(error, NotSyncd):
+            return DialFailed(SOMETHING_ELSE)
         if not isinstance(error, SelfConnection):
             return DialFailed(_explain(session, reason), session.established)
         if error.ephemeral in self._own:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def reply(daemon: Daemon, data: bytes) -> bytes:
             while more := sock.recv(65_536):
                 received += more
         return received
+
+
+@contextlib.contextmanager
+def answering(data: bytes) -> Iterator[str]:
+    """The address of something that says this to everybody."""
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                sock.sendall(data)
+                sock.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 # ---- strangers
@@ -88,13 +106,18 @@ def test_strangers_are_logged_but_not_each_of_them(node: Daemon) -> None:
 
 def test_the_dialler_says_why_there_is_no_session(cluster: Cluster, node: Daemon) -> None:
     closed = free_port()
-    with socket.create_server(("127.0.0.1", 0)) as silent, full_queue() as unreachable:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        full_queue() as unreachable,
+        answering(b"SSH-2.0-OpenSSH_9.6\r\n") as ssh,
+    ):
         silent_address = f"127.0.0.1:{silent.getsockname()[1]}"
         reasons = {
             node.endpoint: UNANSWERED,
             f"127.0.0.1:{closed}": "refused (nothing listens there)",
             silent_address: "no answer to the handshake",
             unreachable: "no answer (firewall?)",
+            ssh: "something answers there that is not syncd: is the port right?",
         }
         other = Daemon(cluster.base / "other", generate_secret(secrets.token_bytes(32)), list(reasons))
         cluster.daemons.append(other)
