@@ -41,6 +41,7 @@ HELD_BYTES: Final = 64 << 20  # bytes of small contents in memory, on their way 
 HELD_LARGE: Final = 64  # large files under way: each holds a descriptor
 LOAD_ROWS: Final = 1_000  # needs taken from the index at once
 APPLY_JOBS: Final = 512  # jobs in one batch of renames
+BEGIN_AT_ONCE: Final = 64  # large files that are begun in one go: each takes some system calls
 WRITE_BYTES: Final = 8 << 20  # bytes of blocks handed to the staging at once
 LIST_BYTES: Final = 128 << 20  # bytes of block lists in memory: those of 190 GiB in blocks of average size
 PARK_INTERVAL: Final = 0.5  # seconds between two looks for contents that leave no room and that nobody has
@@ -154,6 +155,7 @@ class Fetcher:
         if message.last:
             self.scheduler.finished(message.id)
             self._landed.set()
+            self._request()  # at once: the task may be waiting for the disk
         self._wake.set()
 
     def revise(self, keys: list[bytes]) -> None:
@@ -341,33 +343,45 @@ class Fetcher:
                 self._segments.append(name)
 
     async def _write_blocks(self) -> None:
-        while self._segments:
-            named, self._segments = dict.fromkeys(self._segments), []
-            here = [content for name in named if (content := self._contents.get(name)) is not None]
-            assemblies = [content.assembly for content in here if content.assembly is not None]
-            failed = dict(await self._hands.run(self._sources.advance, assemblies))
-            for waiting in here:
-                if self._contents.get(waiting.content) is not waiting or waiting.assembly is None:
-                    continue
-                if waiting.assembly in failed:
-                    self._fail(waiting, failed[waiting.assembly])
-                else:
-                    self._wishes.want(waiting)
-                    self._check_complete(waiting)
-        while self._arrived:
-            batch, size = [], 0
-            while self._arrived and size < WRITE_BYTES:
-                name, id_, data = self._arrived.popleft()
-                content = self._contents.get(name)
-                if content is not None and content.assembly is not None:
-                    batch.append((content.assembly, id_, data))
-                    size += len(data)
-            for assembly, reason in await self._hands.run(self._sources.write, batch):
-                if assembly.content in self._contents:
-                    self._fail(self._contents[assembly.content], reason)
-            for name in {assembly.content for assembly, _, _ in batch}:
-                if name in self._contents:
-                    self._check_complete(self._contents[name])
+        while self._segments or self._arrived:
+            await self._begin_files()
+            await self._write_arrived()
+
+    async def _begin_files(self) -> None:
+        """Segments came: begin some of the files that have all of theirs now, so that their blocks are under way."""
+        named = dict.fromkeys(self._segments[:BEGIN_AT_ONCE])
+        self._segments = self._segments[BEGIN_AT_ONCE:]
+        here = [content for name in named if (content := self._contents.get(name)) is not None]
+        if not here:
+            return
+        assemblies = [content.assembly for content in here if content.assembly is not None]
+        failed = dict(await self._hands.run(self._sources.advance, assemblies))
+        for waiting in here:
+            if self._contents.get(waiting.content) is not waiting or waiting.assembly is None:
+                continue
+            if waiting.assembly in failed:
+                self._fail(waiting, failed[waiting.assembly])
+            else:
+                self._wishes.want(waiting)
+                self._check_complete(waiting)
+        self._request()
+
+    async def _write_arrived(self) -> None:
+        batch, size = [], 0
+        while self._arrived and size < WRITE_BYTES:
+            name, id_, data = self._arrived.popleft()
+            content = self._contents.get(name)
+            if content is not None and content.assembly is not None:
+                batch.append((content.assembly, id_, data))
+                size += len(data)
+        if not batch:
+            return
+        for assembly, reason in await self._hands.run(self._sources.write, batch):
+            if assembly.content in self._contents:
+                self._fail(self._contents[assembly.content], reason)
+        for name in {assembly.content for assembly, _, _ in batch}:
+            if name in self._contents:
+                self._check_complete(self._contents[name])
 
     def _check_complete(self, content: Content) -> None:
         assert content.assembly is not None
