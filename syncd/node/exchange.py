@@ -37,6 +37,7 @@ from syncd.node.findings import Report
 from syncd.node.hands import Hands
 from syncd.node.ledger import Ledger
 from syncd.node.library import Library
+from syncd.node.memory import give_back
 from syncd.node.peers import Peer
 from syncd.node.puller import Puller
 from syncd.node.telling import announce_again
@@ -50,6 +51,7 @@ BACKLOG_BYTES: Final = 8 << 20  # of these of all peers together
 BACKLOG_SHARE: Final = 1 << 18  # of these that any peer may have, whatever the others have
 GETS_AT_ONCE: Final = 64  # requests for objects that are answered in one go
 SERVED_AT_ONCE: Final = 1 << 20  # bytes of answers that are made in one go, while those before them are sent
+MUCH: Final = 8 << 20  # bytes of records after which, when a range is through, memory is given back
 MISSED_IDS: Final = 16_384  # objects we lacked that are remembered per peer, to say when we have them
 
 Asked = AskPages | AskLeaves | AskRecords | Get
@@ -104,6 +106,7 @@ class Exchange:
         self._asked: asyncio.Queue[Asked] = asyncio.Queue(SERVE_QUEUE)
         self._asked_bytes = 0
         self._put_back: Asked | None = None  # taken out of the queue, and next
+        self._streamed = 0  # bytes of records since memory was given back
         self._lead_free = asyncio.Event()
         self._to_merge: asyncio.Queue[Merged] = asyncio.Queue(MERGE_QUEUE)
         self._status_waits = False
@@ -301,6 +304,12 @@ class Exchange:
                     self.peer.missed.add(get.group)
 
     async def _stream(self, answers: Iterator[Records], priority: Priority) -> None:
+        goes_on = False
         with closing(self._reader.ahead(answers, weight, SERVED_AT_ONCE)) as portions:
             while portion := await portions.next():
+                self._streamed += sum(map(weight, portion))
+                goes_on = portion[-1].next is not None
                 await self.peer.session.send(*portion, rank=priority)
+        if self._streamed > MUCH and not goes_on:
+            self._streamed = 0
+            await self._reader.run(give_back)

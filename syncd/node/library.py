@@ -31,6 +31,7 @@ OBJECTS_BYTES: Final = limits.MAX_MESSAGE - (1 << 16)  # of objects in one: whoe
 ANSWER_BYTES: Final = 4 << 20  # of records in the whole answer to one ASK_RECORDS: the rest is asked for again
 ROWS_AT_ONCE: Final = 256
 PROOFS_KEPT: Final = 64  # proofs in memory, with what pruning them needs: some 100 kB each at most
+PROOFS_AT_REST: Final = 8  # of these that stay when a range is through
 
 
 class Library:
@@ -84,6 +85,8 @@ class Library:
             if blob is not None:
                 blobs.append(blob)
         yield self._message(ask.id, batch, blobs, None, True)
+        if len(self._pruners) > PROOFS_AT_REST:
+            self._pruners.clear()
 
     def _small(self, item: Listed) -> bytes | None:
         """The bytes of a small file that is at its path as the one record of the path says, else None.

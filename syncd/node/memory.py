@@ -32,13 +32,18 @@ def settle_down() -> None:
     gc.freeze()
 
 
+def give_back() -> None:
+    """Return to the kernel what was freed: much work is over."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU library only; others give back on their own
+    if trim is not None:
+        trim(0)
+
+
 class Memory:
     """For one event loop."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
-        # Of the GNU library only; others give back on their own.
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
     def session_ended(self) -> None:
         """What it held is given back soon."""
@@ -48,5 +53,4 @@ class Memory:
     def _give_back(self) -> None:
         self._timer = None
         gc.collect()
-        if self._trim is not None:
-            self._trim(0)
+        give_back()
