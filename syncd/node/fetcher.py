@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from protocol import limits
 from protocol.content import block_id, segment_id
 from protocol.errors import RemoteError
 from protocol.keys import FolderKeys
@@ -31,19 +30,16 @@ from syncd.node.pool import Pool
 from syncd.node.resting import Resting
 from syncd.node.rests import Rests
 from syncd.node.sources import Sources, Supplied
-from syncd.node.underway import Content
+from syncd.node.underway import Content, Underway
 from syncd.node.wishes import Wishes, as_messages
 from syncd.node.yard import Yard
 from syncd.store.applier import Job, Outcome, Source
 
 HELD_JOBS: Final = 4_096  # paths under way at most
-HELD_BYTES: Final = 64 << 20  # bytes of small contents in memory, on their way to the disk
-HELD_LARGE: Final = 64  # large files under way: each holds a descriptor
 LOAD_ROWS: Final = 1_000  # needs taken from the index at once
 APPLY_JOBS: Final = 512  # jobs in one batch of renames
 BEGIN_AT_ONCE: Final = 64  # large files that are begun in one go: each takes some system calls
 WRITE_BYTES: Final = 8 << 20  # bytes of blocks handed to the staging at once
-LIST_BYTES: Final = 128 << 20  # bytes of block lists in memory: those of 190 GiB in blocks of average size
 PARK_INTERVAL: Final = 0.5  # seconds between two looks for contents that leave no room and that nobody has
 
 
@@ -74,14 +70,13 @@ class Fetcher:
         self._tidy, self._untidy = tidy, True
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         self.scheduler = Scheduler()
-        self._contents: dict[bytes, Content] = {}
+        self._contents = Underway()
         self._wishes = Wishes(self.scheduler)
         self._held: dict[bytes, bytes] = {}  # keys under way, and the content each waits for or b""
         self._ready, self._finished = list[Job](), list[StoredContent]()
         self._arrived: deque[tuple[bytes, bytes, bytes | memoryview]] = deque()  # content, block, bytes
         self._segments: list[bytes] = []  # contents for which a segment came
         self._offers, self._missing, self._pool = Offers(), Missing(), Pool(self._wake)
-        self._held_bytes = self._list_bytes = 0
         self._park_due, self._last_request = 0.0, 0
         self._alarm = Alarm(self._wake)  # for when the scheduler has to be asked though nothing happens
         self._load_due, self._ending = True, False
@@ -174,7 +169,7 @@ class Fetcher:
 
     def promise(self) -> None:
         """Tell the gauge how much is on its way in memory."""
-        self._sources.gauge.promised = self._held_bytes
+        self._sources.gauge.promised = self._contents.small_bytes
 
     def room_is_back(self) -> None:
         """What waited for room on the disk need not wait any more."""
@@ -266,8 +261,7 @@ class Fetcher:
         self._keeping.due = True
 
     def _room(self) -> bool:
-        large = sum(1 for content in self._contents.values() if content.assembly is not None and content.actions)
-        return self._rests.over and len(self._held) < HELD_JOBS and self._held_bytes < HELD_BYTES and large < HELD_LARGE
+        return self._rests.over and len(self._held) < HELD_JOBS and self._contents.has_room
 
     def _park(self) -> None:
         """There is no room: put to rest what no peer at hand has, so that it does not keep others waiting."""
@@ -302,8 +296,7 @@ class Fetcher:
             self._wishes.hasten(content, item.rank, item.order)
             return
         content = Content(want.content, want.size, item.rank, item.order, [item.action], item.assembly)
-        self._contents[want.content] = content
-        self._held_bytes += want.size if want.size <= limits.SMALL_FILE else 0
+        self._contents.begin(content)
         self._wishes.want(content)
 
     def _job(self, action: Action, source: Source) -> Job:
@@ -331,10 +324,8 @@ class Fetcher:
             if content is None or content.assembly is None:
                 continue
             content.asked.pop(id_, None)
-            content.list_bytes += len(data)
-            self._list_bytes += len(data)
             try:
-                if self._list_bytes > LIST_BYTES:
+                if not self._contents.lengthen(content, len(data)):
                     raise RemoteError("its block list and those of others under way are too long")
                 content.assembly.add_segment(id_, bytes(data))
             except RemoteError as error:  # of the content's author: who passes it on cannot know
@@ -392,10 +383,7 @@ class Fetcher:
             self._complete(content, None)
 
     def _complete(self, content: Content, data: bytes | None) -> None:
-        del self._contents[content.content]
-        self._list_bytes -= content.list_bytes
-        if data is not None:
-            self._held_bytes -= content.size
+        self._contents.end(content)
         staged = content.assembly.staged if content.assembly is not None else None
         if content.loser is not None:
             source = data if data is not None else staged
@@ -414,11 +402,8 @@ class Fetcher:
 
     def _cancel(self, content: Content) -> None:
         """Stop asking for a content. What is staged stays, open too: the worker thread may be writing to it."""
-        del self._contents[content.content]
+        self._contents.end(content)
         self._keeping.under_way.discard(content.content)
-        self._list_bytes -= content.list_bytes
-        if content.size <= limits.SMALL_FILE:
-            self._held_bytes -= content.size
         self._wishes.drop(content)
 
     def _fail(self, content: Content, reason: str) -> None:
@@ -465,9 +450,7 @@ class Fetcher:
             self._deposits.append(Deposit(loser, item.source))
             return
         content = Content(loser.content, loser.size, RANK, 0, assembly=item.assembly, loser=loser)
-        self._contents[loser.content] = content
-        if item.assembly is None:
-            self._held_bytes += loser.size
+        self._contents.begin(content)
         self._wishes.want(content)
 
     async def _deposit(self) -> None:
