@@ -18,6 +18,12 @@ STRANGER = (
     "with those that `syncd status` shows on the other side"
 )
 
+FIRST = (
+    "no peer has answered yet. If this node is the first one and shall serve without others, set `ready.alone_after`; "
+    "else: are the peers running, are their addresses in known_hosts, does a firewall let TCP and UDP of the listening "
+    "port through?"
+)
+
 OPERATIONS = {
     "read": "let the user of syncd read it (chmod, chown), or add it to `ignore`",
     "list": "let the user of syncd list the directory (chmod, chown), or add it to `ignore`",
@@ -47,14 +53,17 @@ AUDIT = "let the user of syncd write the file, and make room for it; it is tried
 WEBHOOK = "look at the service there, and at webhook.url; it is tried again by itself, and syncing goes on"
 
 
-def for_state(state: str, only_readers: bool = False, other_secret: bool = False) -> str | None:
+def for_state(state: str, only_readers: bool = False, other_secret: bool = False, first: bool = False) -> str | None:
     """What to do about a folder in `state`; None if nothing. only_readers: this node and all that are connected.
 
-    other_secret: nobody is connected, and whoever answered somewhere has another secret.
+    other_secret: nobody is connected, and whoever answered somewhere has another secret. first: nobody is connected,
+    and what is here is published.
     """
-    if state == "waiting" and (only_readers or other_secret):
+    if state != "waiting":
+        return STATES.get(state)
+    if only_readers or other_secret:
         return ONLY_READERS if only_readers else STRANGER
-    return STATES.get(state)
+    return FIRST if first else STATES[state]
 
 
 def for_operation(operation: str) -> str | None:

@@ -120,7 +120,10 @@ def state_lines(folder: Report) -> Iterator[str]:
         yield f"verifying: {done}, {scrub['damaged']} damaged"
     if preferred := folder.get("prioritized"):
         yield f"goes first: {', '.join(map(clean, preferred))}"
-    if advised := advice.for_state(folder["state"], _only_readers(folder), _other_secret(folder)):
+    nobody = not any(peer["connected"] for peer in folder["peers"])
+    strangers = nobody and any(peer.get("other_secret") for peer in folder["peers"])
+    first = nobody and bool(folder["files"]) and folder.get("settled", False) and not _is_ready(folder)
+    if advised := advice.for_state(folder["state"], _only_readers(folder), strangers, first):
         yield f"-> {advised}"
 
 
@@ -130,10 +133,9 @@ def _only_readers(folder: Report) -> bool:
     return len(tiers) > 1 and set(tiers) == {READ_ONLY}
 
 
-def _other_secret(folder: Report) -> bool:
-    """Whether all who answered have another secret."""
-    peers = folder["peers"]
-    return any(peer.get("other_secret") for peer in peers) and not any(peer["connected"] for peer in peers)
+def _is_ready(folder: Report) -> bool:
+    """Whether visitors may be sent to all of the folder's classes."""
+    return all(each.get("ready", each["complete"]) for each in folder["classes"])
 
 
 def class_state(each: Report) -> str:

@@ -158,6 +158,16 @@ def test_another_secret_is_told_from_a_peer_that_is_away() -> None:
         assert f"  -> {advised}" in render(report({**waiting, "peers": peers}))
 
 
+def test_the_first_node_is_told_how_to_serve_alone() -> None:
+    alone = folder(state="waiting", settled=True, classes=[
+        {"class": "rest", "need_files": 0, "need_bytes": 0, "complete": False, "ready": False, "reason": "no peer yet"},
+    ])  # fmt: skip
+    assert "set `ready.alone_after`" in render(report(alone))
+    ready = {**alone["classes"][0], "ready": True, "complete": True}
+    for changed in ({"settled": False}, {"files": 0}, {"peers": [peer("web2")]}, {"classes": [ready]}):
+        assert "set `ready.alone_after`" not in render(report({**alone, **changed})), changed
+
+
 def test_many_problems_are_counted() -> None:
     problems = [{"path": str(n), "operation": "x", "reason": "y"} for n in range(25)]
     text = render(report(folder(problems=problems, conflicts=["a", "b"], problem_count=1000)))
