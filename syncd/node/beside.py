@@ -16,7 +16,7 @@ from protocol.record import Kind, Record
 from syncd.core.copy_names import copy_path
 from syncd.node.authors import node_of
 from syncd.node.findings import Report
-from syncd.node.gauge import Gauge
+from syncd.node.gauge import Gauge, NoRoom
 from syncd.node.ledger import Ledger
 from syncd.node.losers import record_of
 from syncd.store.archive import Archive, ArchivedItem
@@ -200,9 +200,10 @@ class Beside:
     def _make(self, key: bytes, content: bytes) -> None:
         row = self._ledger.read(lambda: self._index.rows([key])).get(key)
         record = record_of(row, content)
-        if record is None or self._gauge.scarce or not self._gauge.take(record.size):
+        if record is None or self._gauge.scarce:
             return
         try:
+            self._gauge.claim(record.size)
             path = self._free_path(to_path(key), record)
             if path is None:
                 none = Copy(key, content, to_path(key), CopyState.NONE)
@@ -212,7 +213,7 @@ class Beside:
                     self._place(source, Copy(key, content, path, CopyState.COMING), record)
                 finally:
                     os.close(source)
-        except (FileNotFoundError, NotADirectoryError):  # what it was beside is not there yet, or not any more
+        except (NoRoom, FileNotFoundError, NotADirectoryError):  # what it was beside may be gone, or still to come
             return
         except OSError as error:
             self._tell((key, content), to_path(key), error.strerror or str(error))
@@ -254,12 +255,16 @@ class Beside:
                 fd = self._archive.open(archived.item.name)
             except FileNotFoundError:
                 continue
+            is_whole = False
             try:
-                if self._hasher.hash_open(fd, archived.item.path).content == record.content:
-                    return fd
+                is_whole = self._hasher.hash_open(fd, archived.item.path).content == record.content
             except FileChanged:
                 pass
-            os.close(fd)
+            finally:
+                if not is_whole:
+                    os.close(fd)
+            if is_whole:
+                return fd
         return None
 
     def _tell(self, place: Place, path: bytes, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Conflict copies beside the winners: made once, never over anything, the users' own as soon as they touch them."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from protocol.content import block_id
 from protocol.edit import Entry
 from protocol.paths import to_key
 from protocol.record import Kind, Record
+from syncd.config.values import Amount
 from syncd.core.copy_names import copy_path
 from syncd.core.index import Row
 from syncd.core.room import Space
@@ -284,6 +286,35 @@ def test_nothing_is_made_without_room_or_while_the_tree_is_in_doubt(rig: Rig) ->
     rig.believed = False
     rig.round()
     assert rig.states() == [(copy, CopyState.THERE)], "an emptied tree tells nothing of what users want"
+
+
+def test_a_copy_that_does_not_fit_takes_the_room_of_nothing_else(rig: Rig) -> None:
+    rig.lose(b"a", b"1" * 3_000)
+    gauge = rig.beside._gauge
+    gauge.become(Amount(None, 1_000))
+    rig.room = Space(total=10_000, free=2_000)
+    rig.round()
+    assert rig.states() == []
+    assert not gauge.scarce
+    rig.room = Space(total=10_000, free=5_000)
+    rig.round()
+    assert len(rig.states()) == 1
+
+
+def test_an_archive_that_cannot_be_read_costs_no_descriptors(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.lose(b"a", b"1")
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Hasher, "hash_open", broken)
+        rig.round()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert rig.states() == []
+    rig.round()
+    assert len(rig.states()) == 1
 
 
 def test_there_are_not_too_many(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
