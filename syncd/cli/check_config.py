@@ -75,9 +75,14 @@ def _folder(folder: "Folder") -> list[str]:
     tier = folder.keys.tier.name.lower().replace("_", "-")
     classes = Priority(folder.priority).classes
     ready = folder.ready.classes or [each.name for each in classes]
+    copies = []
+    if folder.conflict_copies == "beside":
+        where = "none, since the secret is read-only" if tier == "read-only" else "in the tree, beside the winners"
+        copies = [f"  conflict copies: {where}"]
     return [
         f"folder {folder.dir}: {tier}, fingerprint {folder.keys.fingerprint}",
         f"  peers: {', '.join(map(str, folder.known_hosts)) or 'none, others must know this node'}",
         f"  classes: {', '.join(f'{each.name} ({each.order})' for each in classes)}",
         f"  ready when complete: {', '.join(ready)}",
+        *copies,
     ]

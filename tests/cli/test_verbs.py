@@ -238,6 +238,7 @@ def test_check_config(shell: Shell) -> None:
         "  peers: none, others must know this node",
         "  classes: rest (name)",
         "  ready when complete: rest",
+        "  conflict copies: none, since the secret is read-only",
     ]
     assert done.stderr == ""
 
