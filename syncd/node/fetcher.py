@@ -39,7 +39,8 @@ HELD_JOBS: Final = 4_096  # paths under way at most
 LOAD_ROWS: Final = 1_000  # needs taken from the index at once
 APPLY_JOBS: Final = 512  # jobs in one batch of renames
 BEGIN_AT_ONCE: Final = 64  # large files that are begun in one go: each takes some system calls
-WRITE_BYTES: Final = 8 << 20  # bytes of blocks handed to the staging at once
+WRITE_BYTES: Final = 4 << 20  # bytes of blocks handed to the staging at once
+UNWRITTEN_MOST: Final = 8 << 20  # bytes of blocks above which nothing more is asked for: the disk is behind
 PARK_INTERVAL: Final = 0.5  # seconds between two looks for contents that leave no room and that nobody has
 
 
@@ -75,6 +76,7 @@ class Fetcher:
         self._held: dict[bytes, bytes] = {}  # keys under way, and the content each waits for or b""
         self._ready, self._finished = list[Job](), list[StoredContent]()
         self._arrived: deque[tuple[bytes, bytes, bytes | memoryview]] = deque()  # content, block, bytes
+        self._unwritten = 0  # bytes of these, and of those that are being written
         self._segments: list[bytes] = []  # contents for which a segment came
         self._offers, self._missing, self._pool = Offers(), Missing(), Pool(self._wake)
         self._park_due, self._last_request = 0.0, 0
@@ -317,6 +319,7 @@ class Fetcher:
                 self._complete(content, bytes(data))
             else:
                 self._arrived.append((name, id_, data))
+                self._unwritten += len(data)
 
     def _take_segment(self, id_: bytes, data: bytes | memoryview) -> None:
         for name in self._wishes.came(id_):
@@ -361,13 +364,14 @@ class Fetcher:
         batch, size = [], 0
         while self._arrived and size < WRITE_BYTES:
             name, id_, data = self._arrived.popleft()
+            size += len(data)
             content = self._contents.get(name)
             if content is not None and content.assembly is not None:
                 batch.append((content.assembly, id_, data))
-                size += len(data)
-        if not batch:
-            return
-        for assembly, reason in await self._hands.run(self._sources.write, batch):
+        failed = await self._hands.run(self._sources.write, batch) if batch else []
+        self._unwritten -= size
+        self._request()
+        for assembly, reason in failed:
             if assembly.content in self._contents:
                 self._fail(self._contents[assembly.content], reason)
         for name in {assembly.content for assembly, _, _ in batch}:
@@ -485,7 +489,7 @@ class Fetcher:
             self._load_due = True
 
     def _request(self) -> None:
-        if self._ending:
+        if self._ending or self._unwritten > UNWRITTEN_MOST:
             return
         now = self._loop.time()
         for peer, gets in as_messages(self.scheduler.requests(now)).items():
