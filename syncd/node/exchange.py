@@ -119,7 +119,7 @@ class Exchange:
         session = self.peer.session
         try:
             async with asyncio.TaskGroup() as tasks:
-                self.puller.begin(tasks)
+                self.puller.begin(tasks, self.lead_is_free)
                 tasks.create_task(self._listen())
                 tasks.create_task(self._merge())
                 tasks.create_task(self._serve())
@@ -142,7 +142,7 @@ class Exchange:
             self.peer.missed.clear()
 
     def lead_is_free(self) -> None:
-        """A pull that was put off may begin."""
+        """A pull that was put off may begin: nobody else has the lead, or it was quiet for a moment."""
         self._lead_free.set()
 
     async def _follow(self) -> None:

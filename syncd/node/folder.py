@@ -10,7 +10,7 @@ import structlog
 from protocol.connection import Established
 from protocol.handshake import HandshakeResult
 from protocol.keys import FolderKeys, Tier
-from protocol.messages import Hello
+from protocol.messages import Hello, Status
 from syncd.config.settings import Folder as FolderSettings
 from syncd.core.events import Alive, PeerCounters, Problem
 from syncd.core.founding import Situation, may_settle
@@ -20,6 +20,7 @@ from syncd.core.priority import Priority
 from syncd.core.units import Units
 from syncd.net.endpoint import Endpoint
 from syncd.net.session import Session
+from syncd.node.announcing import Announcer
 from syncd.node.caution import Caution
 from syncd.node.chronicle import Chronicle
 from syncd.node.copy_tending import CopyTending
@@ -38,7 +39,7 @@ from syncd.node.peers import CLONED, Peer, Peers
 from syncd.node.puller import Puller
 from syncd.node.settling import settle
 from syncd.node.standing import Readiness, Standing, folder_facts, index_problem, space_problem
-from syncd.node.telling import INLINE_RECORDS, announce, forward, push, tell_who_missed
+from syncd.node.telling import INLINE_RECORDS, tell_who_missed
 from syncd.node.tending import Tending
 from syncd.node.troubles import Troubles
 from syncd.node.unit_news import UnitNews
@@ -58,7 +59,8 @@ class Folder:
         self.keys: FolderKeys = settings.keys
         self._shop = workshop
         self._loop = asyncio.get_running_loop()
-        self.peers = Peers(node.identity.node_id)
+        self.peers = Peers(node.identity.node_id, node.name)
+        self._announcer = Announcer(self.peers, self._status)
         self._exchanges: dict[Session, Exchange] = {}
         self._lead = Lead(self._lead_is_free)
         self._backlog = Backlog()
@@ -80,7 +82,7 @@ class Folder:
         self.troubles = Troubles(workshop.alarms)
         self.lag = Lag()
         self.counters = Counters()
-        self.chronicle = Chronicle(node.events, settings.dir, workshop.ledger, workshop.hands, self._name_of)
+        self.chronicle = Chronicle(node.events, settings.dir, workshop.ledger, workshop.hands, self.peers.name_of)
         self._stuck: Problem | None = None  # the index cannot be used
         call = self._loop.call_soon_threadsafe  # the index's thread says so
         workshop.ledger.patience.begin(lambda reason: call(self._tell_index_trouble, reason))
@@ -134,8 +136,7 @@ class Folder:
         self.standing = replace(
             self.standing, problems=[*self.standing.problems, self._stuck], stuck=True, scanning=False
         )
-        for peer in self.peers.all():
-            self._announce(peer)
+        self._announcer.announce()
         if self._ending is None:
             self.spawn(self._notify())
 
@@ -188,9 +189,10 @@ class Folder:
             self._lead,
             self._shop.has_nothing,
             lambda number: self._shop.by_name(by_name[number]),
-            self.take,
+            lambda report: self._take_from(peer, report),
             lambda numbers: self._merged_ranges(peer, readiness, numbers),
             lambda root: self._merged_everything(peer, root),
+            lambda: self._announcer.flux(peer),
         )
         exchange = Exchange(
             peer,
@@ -202,8 +204,8 @@ class Folder:
             puller,
             self._backlog,
             lambda: self.standing.facts.root.hash,
-            self.take,
-            lambda message, source: forward(message, source, self.peers),
+            lambda report: self._take_from(peer, report),
+            self._announcer.forward,
             self._heard,
             self.finding.told,
             self._compare_counters,
@@ -235,7 +237,7 @@ class Folder:
 
     async def _converse(self, exchange: Exchange) -> None:
         if self._stuck is not None:  # the comparison has to wait, but what is here can be served
-            self._announce(exchange.peer)
+            self._announcer.answer(exchange.peer)
         await exchange.run()
 
     async def _compare_counters(self, peer: Peer) -> None:
@@ -247,13 +249,7 @@ class Folder:
         if peer.tier == Tier.READ_WRITE:
             self.take(await self._shop.hands.run(self._shop.ledger.handle, PeerCounters(dict(peer.hello.counters))))
         self._caution.counters_compared()
-        self._announce(peer)
-
-    def _name_of(self, node_id: bytes) -> str:
-        if node_id == self.node.identity.node_id:
-            return self.node.name
-        peer = self.peers.connected(node_id)
-        return peer.name if peer is not None else ""
+        self._announcer.answer(peer)
 
     def spawn(self, job: Coroutine[Any, Any, None]) -> None:
         """A task that ends with the folder."""
@@ -271,7 +267,7 @@ class Folder:
         self.counters.take(report, self._loop.time())
         self.chronicle.took(report)
         if report.pushes:
-            push(report, self.peers)
+            self._announcer.push(report)
             self.outgoing.take(report)
         if self._shop.ledger.replica.actor != self._actor:
             self._actor = self._shop.ledger.replica.actor
@@ -293,6 +289,11 @@ class Folder:
         if report.results and not self.fetcher.busy:
             self._pace.decided()
         self._pace.changed()
+
+    def _take_from(self, peer: Peer, report: Report) -> None:
+        if report.news or report.planted:
+            self._announcer.heard(peer)
+        self.take(report)
 
     # ---- what peers tell
 
@@ -352,7 +353,7 @@ class Folder:
         self._pace.changed()
 
     async def _refresh(self) -> None:
-        mark = self._arrived.arrivals.mark()
+        mark, owed = self._arrived.arrivals.mark(), self._announcer.begin()
         self.fetcher.promise()
         facts = await self._shop.hands.run(self._shop.facts)
         self.outgoing.refreshed(facts, self.peers)
@@ -388,8 +389,7 @@ class Folder:
         if facts.durable:
             placed, self._having = self._having, set()
             tell_who_missed(self.peers.all(), placed)
-        for peer in self.peers.all():
-            self._announce(peer)
+        self._announcer.announce(owed)
         if self._loop.time() >= self._alive_due:
             self._alive_due = self._loop.time() + HEARTBEAT
             await self._shop.hands.run(self._shop.ledger.handle, Alive())
@@ -424,9 +424,9 @@ class Folder:
         for exchange in self._exchanges.values():
             exchange.lead_is_free()
 
-    def _announce(self, peer: Peer) -> None:
-        if self.standing.facts.durable:  # what it would say otherwise might not be so after a power cut
-            announce(peer, self.standing.message(self.class_names, self.peers.all(), self.node.drain.wanted))
+    def _status(self) -> Status | None:
+        message = self.standing.message(self.class_names, self.peers.all(), self.node.drain.wanted)
+        return message if self.standing.facts.durable else None  # it might not be so after a power cut
 
     def _become_fresh(self) -> None:
         _log.warning("the index is fresh from now on: it publishes nothing until a settled peer was heard")

@@ -1,9 +1,10 @@
-"""What the peers of a folder are told of each other: at which addresses the others can be dialled."""
+"""What the peers of a folder are told of each other: who is connected, and at which addresses it can be dialled."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from protocol.limits import MAX_PEERS_PER_MESSAGE
 from protocol.messages import Peers as PeersMessage
 from syncd.core.networks import Network, may_dial, may_tell, parse_address
 from syncd.net.session import format_address
@@ -12,7 +13,7 @@ from syncd.node.peers import Peer, Peers
 
 GATHER: Final = 0.5  # seconds in which sessions gather before peers are told of them: after a restart all come at once
 LEAST_GAP: Final = 5.0  # seconds between two rounds: peers that come and go all the time are no news
-TOLD: Final = 64  # peers of which one is told: as many as it would remember
+TOLD: Final = 64  # addresses that are looked at of one message: as many as would be remembered
 
 
 class Gossip:
@@ -37,7 +38,8 @@ class Gossip:
 
     def told(self, peer: Peer, message: PeersMessage) -> None:
         """A peer tells of others. It may say anything: only numbers are dialled, and seldom."""
-        for node_id, text in message.peers[:TOLD]:
+        peer.knows = frozenset(node_id for node_id, _ in message.peers)
+        for node_id, text in [item for item in message.peers if item[1]][:TOLD]:
             address = parse_address(text)
             if address is not None and address[0] and self._peers.connected(node_id) is None:
                 self._acquaintances.told(*address, node_id, peer.name, peer.node_id)
@@ -53,16 +55,12 @@ class Gossip:
 
     def _tell(self) -> None:
         peers = self._peers.all()
-        if len(peers) < 2:
-            return
-        attached = self._attached()
+        attached = self._attached() if len(peers) > 1 else []
         for listener in peers:
-            news = tuple(sorted(
-                (peer.node_id, address)
-                for peer in peers
-                if peer is not listener and (address := shareable(peer, listener, attached))
-            ))[:TOLD]  # fmt: skip
-            if news != listener.told_of and news:
+            others = sorted(peer.node_id for peer in peers if peer is not listener)[:MAX_PEERS_PER_MESSAGE]
+            by_id = {peer.node_id: peer for peer in peers}
+            news = tuple((node_id, shareable(by_id[node_id], listener, attached)) for node_id in others)
+            if news != listener.told_of:
                 listener.told_of = news
                 listener.session.post(PeersMessage(news))
 

@@ -29,6 +29,10 @@ class Peer:
     reconciled_root: bytes | None = None  # of the peer's manifest that was merged here in full
     missed: set[bytes] = field(default_factory=set)  # object ids it asked for and we lacked
     last_sent: Status | None = None
+    pending: Status | None = None  # to be sent in its place
+    pending_since: float = 0.0  # seconds of the loop's clock
+    told_at: float = -math.inf  # when it was sent, seconds of the loop's clock
+    knows: frozenset[bytes] = frozenset()  # node ids of its own peers, as far as it told
     repeated: float = -math.inf  # when it was told the same once more, seconds of the loop's clock
     told_of: tuple[tuple[bytes, str], ...] = ()  # other peers: node ids and addresses
 
@@ -55,10 +59,10 @@ class Peer:
 
 
 class Peers:
-    """Connected peers by node id. node_id: our own."""
+    """Connected peers by node id. node_id, name: our own."""
 
-    def __init__(self, node_id: bytes) -> None:
-        self._node_id = node_id
+    def __init__(self, node_id: bytes, name: str = "") -> None:
+        self._node_id, self._name = node_id, name
         self._by_id: dict[bytes, Peer] = {}
         self._by_session: dict[Session, Peer] = {}
         self._gone: dict[bytes, asyncio.Event] = {}  # that somebody waits for
@@ -124,6 +128,20 @@ class Peers:
     def connected(self, node_id: bytes) -> Peer | None:
         """The peer with this node id."""
         return self._by_id.get(node_id)
+
+    def following(self, number: int) -> list[Peer]:
+        """The peers whose node ids come next after our own, in a circle."""
+        ordered = sorted(self._by_id, key=lambda node_id: (node_id <= self._node_id, node_id))
+        return [self._by_id[node_id] for node_id in ordered[:number]]
+
+    def include(self, node_ids: frozenset[bytes]) -> bool:
+        """Whether all of these are connected, or this node."""
+        return all(node_id in self._by_id or node_id == self._node_id for node_id in node_ids)
+
+    def name_of(self, node_id: bytes) -> str:
+        """What a connected node, or this one, calls itself; empty for others."""
+        peer = self._by_id.get(node_id)
+        return self._name if node_id == self._node_id else peer.name if peer is not None else ""
 
     def all(self) -> list[Peer]:
         """All connected peers."""

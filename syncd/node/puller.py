@@ -16,6 +16,8 @@ from syncd.node.ledger import Ledger
 GATHER_BYTES: Final = 2 << 20  # bytes of small contents placed in one batch: each batch is synced and committed
 GATHER_RECORDS: Final = 2_000  # the same where files are tiny: a record takes some KiB of memory until it is placed
 
+MOST_POSTPONED: Final = 5  # times that a pull is put off while pushes go to and fro
+
 Range = tuple[bytes, bytes | None]
 
 
@@ -26,6 +28,7 @@ class Puller:
     by_name(number): whether the files of a range are wanted next, and in order of their names. Both are called in the
     worker thread.
 
+    flux(): for how many seconds a difference may still be what other peers push; at most 0 for none.
     on_report(report): what merging brought. on_ranges(numbers): ranges that are now merged in full. on_done(root): all
     of them are, for the peer's manifest that had this root when the pull began.
     """
@@ -42,6 +45,7 @@ class Puller:
         on_report: Callable[[Report], None],
         on_ranges: Callable[[list[int]], None],
         on_done: Callable[[bytes], None],
+        flux: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._session = session
         self._ledger = ledger
@@ -53,6 +57,10 @@ class Puller:
         self._on_report = on_report
         self._on_ranges = on_ranges
         self._on_done = on_done
+        self._flux = flux
+        self._again: Callable[[], None] = lambda: None
+        self._postponed: asyncio.TimerHandle | None = None
+        self._times_postponed = 0
         self._pull: Pull | None = None
         self._root = b""
         self._latest: Status | None = None
@@ -62,9 +70,9 @@ class Puller:
         self._tasks: asyncio.TaskGroup | None = None
         self._merging: asyncio.Task[None] | None = None  # of a batch, while the next one gathers
 
-    def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """The session stands. tasks: of the session, which ends with an error of any of them."""
-        self._tasks = tasks
+    def begin(self, tasks: asyncio.TaskGroup, again: Callable[[], None]) -> None:
+        """The session stands. tasks: of it, which ends with an error of any. again(): asks for `consider_again`."""
+        self._tasks, self._again = tasks, again
 
     @property
     def active(self) -> bool:
@@ -77,18 +85,53 @@ class Puller:
         if self._pull is not None:
             return
         if status.root == own_root:
-            self._done_root = status.root
-            self._on_ranges(list(range(len(self._ranges))))
-            self._on_done(status.root)
+            self._agreed(status.root)
         elif status.root != self._done_root and not self._lead.taken:
-            if await self._hands.run(self._has_nothing) and not self._lead.taken:
+            nothing, latest_root = await self._hands.run(self._look)
+            if self._pull is not None:
+                return
+            if status.root == latest_root:  # of what came right before
+                self._agreed(status.root)
+                return
+            if self._postpones():
+                return
+            if nothing and not self._lead.taken:
                 self._lead.take(self)
-            if self._pull is not None or (self._lead.taken and not self._lead.is_held_by(self)):
+            if self._lead.taken and not self._lead.is_held_by(self):
                 return
             self._root = status.root
             small = self._welcomes_small if self._lead.is_held_by(self) else None
             self._pull = Pull(self._ledger.index, self._ranges, status.level, small)
             await self._advance()
+
+    def _look(self) -> tuple[bool, bytes]:
+        return self._has_nothing(), self._ledger.read(self._ledger.index.root).hash
+
+    def _postpones(self) -> bool:
+        """Whether what differs may be on its way here, or there, so that asking would be for nothing; not for ever."""
+        wait = self._flux()
+        if wait <= 0 or self._times_postponed == MOST_POSTPONED:
+            self._times_postponed = 0
+            return False
+        if self._postponed is None:
+            self._times_postponed += 1
+            self._postponed = asyncio.get_running_loop().call_later(wait, self._wake)
+        return True
+
+    def _wake(self) -> None:
+        self._postponed = None
+        self._again()
+
+    def _calm_down(self) -> None:
+        if self._postponed is not None:
+            self._postponed.cancel()
+            self._postponed = None
+
+    def _agreed(self, root: bytes) -> None:
+        self._times_postponed = 0
+        self._done_root = root
+        self._on_ranges(list(range(len(self._ranges))))
+        self._on_done(root)
 
     async def consider_again(self, own_root: bytes) -> None:
         """Nobody has the lead any more: pull what was put off."""
@@ -97,6 +140,7 @@ class Puller:
 
     def close(self) -> None:
         """The session is over."""
+        self._calm_down()
         self._lead.free(self)
 
     def _welcomes_small(self, number: int) -> bool:

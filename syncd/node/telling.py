@@ -5,7 +5,7 @@ from typing import Final
 
 from protocol import limits
 from protocol.batches import Proof, prune
-from protocol.messages import PUSH, Have, Records, Status
+from protocol.messages import PUSH, Have, Records
 from syncd.node.findings import Push, Report
 from syncd.node.library import pack_records
 from syncd.node.peers import Peer, Peers
@@ -16,21 +16,16 @@ REPEAT_GAP: Final = 5.0  # seconds between two repetitions of a STATUS: longer t
 INLINE_RECORDS: Final = 64  # records that take their small contents along
 
 
-def announce(peer: Peer, status: Status) -> None:
-    """Tell a peer how the folder stands, if that is news."""
-    if status != peer.last_sent:
-        peer.last_sent = status
-        peer.session.post(status)
-
-
 def announce_again(peer: Peer, now: float) -> None:
     """Tell a peer the same once more, which asks it to do likewise: one of us seems to have missed something.
 
     now: seconds, monotonic. At most once in REPEAT_GAP, so that two of us do not go on for ever.
     """
-    if peer.last_sent is not None and now - peer.repeated >= REPEAT_GAP:
-        peer.repeated = now
-        peer.session.post(peer.last_sent)
+    latest = peer.pending or peer.last_sent
+    if latest is not None and now - peer.repeated >= REPEAT_GAP:
+        peer.repeated = peer.told_at = now
+        peer.last_sent, peer.pending = latest, None
+        peer.session.post(latest)
 
 
 def push(report: Report, peers: Peers) -> None:
@@ -44,8 +39,8 @@ def push(report: Report, peers: Peers) -> None:
 
 
 def forward(message: Records, source: Peer, peers: Peers) -> None:
-    """Pass on to a few others what came from one."""
-    others = [peer for peer in _uncrowded(peers) if peer is not source]
+    """Pass on to a few others what came from one that they are not connected with, as far as they tell."""
+    others = [peer for peer in _uncrowded(peers) if peer is not source and source.node_id not in peer.knows]
     if len(others) <= FORWARD_PEERS:
         for peer in others:
             peer.session.post(message)
