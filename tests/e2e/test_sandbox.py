@@ -71,7 +71,7 @@ top = {str(tmp_path)!r}
 kept = os.open(top + "/outside", os.O_RDONLY | os.O_DIRECTORY)
 folder = types.SimpleNamespace(dir=top + "/folder", known_hosts=())
 restrict(types.SimpleNamespace(storage_path=top + "/storage", folders=[folder], audit=None,
-    file=top + "/config/sync.json"))
+    webhook=None, file=top + "/config/sync.json"))
 def attempt(what):
     try:
         what()
@@ -126,7 +126,8 @@ import socket, sys, types
 from syncd.node.sandbox import restrict
 known = types.SimpleNamespace(host=sys.argv[1])
 folder = types.SimpleNamespace(dir={str(tmp_path)!r}, known_hosts=(known,))
-restrict(types.SimpleNamespace(storage_path=folder.dir, folders=[folder], audit=None, file=folder.dir + "/sync.json"))
+restrict(types.SimpleNamespace(storage_path=folder.dir, folders=[folder], audit=None, file=folder.dir + "/sync.json",
+    webhook=sys.argv[2] or None))
 try:
     open("/etc/hosts").close()
     socket.getaddrinfo("localhost", 1)
@@ -134,6 +135,12 @@ try:
 except OSError as error:
     print(type(error).__name__)
 """
-    for host, answer in (("web2", "found"), ("10.0.0.1", "PermissionError"), ("fe80::1", "PermissionError")):
-        done = subprocess.run([sys.executable, "-c", script, host], capture_output=True, text=True)
+    cases = [
+        ("web2", "", "found"),
+        ("10.0.0.1", "", "PermissionError"),
+        ("fe80::1", "", "PermissionError"),
+        ("10.0.0.1", "https://hooks.example.org/", "found"),
+    ]
+    for host, webhook, answer in cases:
+        done = subprocess.run([sys.executable, "-c", script, host, webhook], capture_output=True, text=True)
         assert done.stdout.split() == [answer], done.stderr
