@@ -61,6 +61,7 @@ class _PathBeneath(ctypes.Structure):
 def restrict(settings: Settings) -> None:
     """Restrict this thread, and all that it starts from now on, for ever. Raises SandboxError."""
     import_module("aiohttp.web")  # on import it reads what lies in /etc
+    import_module("ifaddr")  # on import it looks for the C library, with the help of programs and temporary files
     handled = (1 << _RIGHTS.get(version(), _RIGHTS[max(_RIGHTS)])) - 1
     attributes = _RulesetAttributes(handled)
     ruleset = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.sizeof(attributes), 0)

@@ -56,6 +56,8 @@ def test_a_node_in_a_sandbox_does_all_its_work(cluster: Cluster) -> None:
     assert two.stop() == 0
     two.start()
     cluster.converge()
+    for daemon in (one, two):
+        assert " warning " not in daemon.log.read_text(), "something does not work inside"
 
 
 @needs_landlock
