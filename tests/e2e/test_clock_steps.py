@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.lab.cluster import Cluster, await_condition, await_file, snapshot
 from tests.lab.machine import cannot_run
 
@@ -43,6 +45,7 @@ class Clock:
         return int(told.stdout) - time.time()
 
 
+@pytest.mark.heavy
 def test_the_clock_steps_while_the_node_runs(cluster: Cluster, tmp_path: Path) -> None:
     clock = Clock(tmp_path / "clock")
     one = cluster.add("one", prefix=clock.prefix, options={"folder_rescan_interval": 1})

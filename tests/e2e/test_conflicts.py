@@ -332,6 +332,7 @@ def test_a_reader_keeps_no_losers_and_what_nobody_has_delays_nothing(cluster: Cl
     assert reader.archive == []
 
 
+@pytest.mark.heavy
 def test_a_copy_beside_the_winner_outlives_a_kill_and_stays_on_its_node(cluster: Cluster) -> None:
     asks = cluster.add("asks", folder_options={"conflict_copies": "beside"})
     other = cluster.add("other", knows=[asks])
