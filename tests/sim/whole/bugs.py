@@ -92,9 +92,6 @@ BUGS: dict[str, Bug] = {
     "whoever dialled us is dialled again": Bug(
         "no faults", 0, 50, [(endpoint.DialFailed, "__init__", failed_without_a_name)]
     ),
-    "what a directory replaces is only hidden": Bug(
-        "same instants", 560, 100, [(Ledger, "observe_above", lambda *_: None)]
-    ),
     "offers are not heard": Bug(
         "no faults", 20, 100, [(Scheduler, "offers", lambda *_: None), (Scheduler, "refresh", lambda *_: None)]
     ),
