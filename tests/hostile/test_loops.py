@@ -72,7 +72,10 @@ def creeping() -> Callable[[Message], Message | None]:
 
 
 async def questions(guest: Guest, answer: Callable[[Message], Message | None], most: int) -> int:
-    """Answer until the folder asks no more, hangs up, or has asked too much; how much it asked."""
+    """Answer until the folder asks no more, hangs up, or has asked too much; how much it asked.
+
+    It may put its first question off for a moment, in which what differs could be on its way.
+    """
     asked = 0
     late: Iterator[int] = itertools.count(LATE)
     waits = next(late)
@@ -87,9 +90,9 @@ async def questions(guest: Guest, answer: Callable[[Message], Message | None], m
                     asked += 1
                     answers.append(reply)
                 quiet |= isinstance(message, Pages) and message.id == waits
-            if guest.reason is not None or (quiet and not answers):
+            if guest.reason is not None or (quiet and not answers and asked):
                 return asked
-            if answers:
+            if answers or quiet:
                 waits = next(late)
                 guest.say(*answers, AskPages(waits, 0, b"", None))
     return asked
