@@ -37,6 +37,15 @@ class Allowed:
         )
 
 
+def is_address(host: str) -> bool:
+    """Whether this is an address and no name; nothing is taken off it before."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def may_dial(host: str) -> bool:
     """Whether an address may be dialled that a peer told: no name, and none that means something else on each host."""
     address = address_of(host)

@@ -7,7 +7,6 @@ the page's policy names its one script and its one style by their hashes.
 import asyncio
 import base64
 import hashlib
-import ipaddress
 import json
 import re
 import socket
@@ -16,6 +15,8 @@ from importlib.resources import files
 from typing import Any, Final
 
 from aiohttp import web
+
+from syncd.core.networks import is_address
 
 VIEWERS: Final = 16  # at a time
 INTERVAL: Final = 1.0  # seconds between two looks for something new, while somebody looks at the page
@@ -87,7 +88,7 @@ class StatusPage:
             host = request.url.host or ""
         except ValueError:
             host = ""
-        if host in self._names or _is_address(host):
+        if host in self._names or is_address(host):
             return None
         text = "ask by an address of this machine: another name may be that of somebody who wants to read along\n"
         return web.Response(status=421, text=text, headers=_HEADERS)
@@ -115,14 +116,6 @@ def policy(page: str) -> str:
 def _hash(page: str, tag: str) -> str:
     (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 # ---- what is shown

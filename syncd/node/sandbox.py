@@ -6,7 +6,6 @@ working. What Landlock does not know is not restricted: modes, owners and times 
 
 import ctypes
 import errno
-import ipaddress
 import os
 import sys
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from importlib import import_module
 from typing import Final
 
 from syncd.config.settings import Settings
+from syncd.core.networks import is_address
 
 OLDEST: Final = 2  # version of Landlock; the first one forbids every rename between directories
 _CREATE_RULESET: Final = 444
@@ -96,19 +96,11 @@ def readable(settings: Settings) -> Iterable[str]:
     program = (sys.prefix, sys.base_prefix, *sys.path, os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
     places = [*_SYSTEM, *filter(None, program), os.path.dirname(settings.file)]
     hosts = [known.host for folder in settings.folders for known in folder.known_hosts]
-    if settings.webhook is not None or not all(map(_is_address, hosts)):
+    if settings.webhook is not None or not all(map(is_address, hosts)):
         places += _NAMES
     if settings.webhook is not None:
         places += _AUTHORITIES
     return [place for place in dict.fromkeys(places) if place != "/"]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
