@@ -1,20 +1,18 @@
-"""A folder to work on, and what its file system offers."""
+"""A folder to work on, what its file system offers, and an index."""
 
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from syncd.store import syscalls
-from tests.store.disturbances import (
-    Instant,
-    failing,
-)
-from tests.store.trees import (
-    Folder,
-)
+from syncd.store.index import SqliteIndex
+from tests.store.disturbances import Instant, failing
+from tests.store.indexes import FOLDER, SEED
+from tests.store.trees import Folder
 
 
 @pytest.fixture
@@ -37,3 +35,15 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> Instant:
     return Instant(monkeypatch, syscalls, "rename", lambda *a: a[-1] == syscalls.RENAME_EXCHANGE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of the index."""
+    return tmp_path / "index.db"
+
+
+@pytest.fixture
+def index(path: Path) -> Iterator[SqliteIndex]:
+    with closing(SqliteIndex(path, FOLDER, SEED)) as opened:
+        yield opened

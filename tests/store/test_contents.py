@@ -12,16 +12,10 @@ from syncd.store.archive import ArchivedItem
 from syncd.store.contents import Contents
 from syncd.store.index import SqliteIndex
 from syncd.store.index_archive import Archived
-from tests.store.test_index import FOLDER, SEED, disk, everything, record, row, store, token
+from tests.store.indexes import FOLDER, SEED, disk, everything, record, row, store, token
 
 KEY = b"k" * 32
 BLOCK = 65_536
-
-
-@pytest.fixture
-def index(tmp_path):
-    with closing(SqliteIndex(tmp_path / "index.db", FOLDER, SEED)) as opened:
-        yield opened
 
 
 @pytest.fixture

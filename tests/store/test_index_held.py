@@ -1,32 +1,23 @@
 """The list of what is held, beside an index."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from syncd.core.guard import Suspicion
 from syncd.store.index import SqliteIndex
 from syncd.store.index_held import Held
+from tests.store.indexes import FOLDER, SEED
 
 DELETED, DIRECTORY, REVERTED, REWRITTEN = Suspicion
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[SqliteIndex]:
-    index = SqliteIndex(tmp_path / "index.sqlite3", b"f" * 16, 1)
-    yield index
-    index.close()
-
-
-def test_keys_are_held_until_they_are_dropped(index: SqliteIndex, tmp_path: Path) -> None:
+def test_keys_are_held_until_they_are_dropped(index: SqliteIndex, path: Path) -> None:
     held = Held(index.database)
     assert (held.counts(), held.among([b"a"]), held.list(b"", 9), held.any_below(b"a")) == ({}, {}, [], False)
     with index.transaction():
         held.put({b"a": DIRECTORY, b"a\0b": DELETED, b"a.x": DELETED, b"c": REVERTED})
         held.put({b"c": REWRITTEN})
     index.close()
-    reopened = SqliteIndex(tmp_path / "index.sqlite3", b"f" * 16, 1)
+    reopened = SqliteIndex(path, FOLDER, SEED)
     held = Held(reopened.database)
     assert held.counts() == {DELETED: 2, DIRECTORY: 1, REWRITTEN: 1}
     assert held.among([b"%d" % n for n in range(300)] + [b"c", b"a", b"b"]) == {b"a": DIRECTORY, b"c": REWRITTEN}

@@ -28,7 +28,7 @@ ON_THE_MACHINE = {
     "test_what_is_ignored_is_never_gone": "runs rm",
     "test_a_mounted_file_system_is_unknown": "mounts",
 }  # tests that reach the tree by other means than os, and by which
-_BESIDE = {"test_contents", "test_index", "test_syscalls", "test_watch_polling"}
+_BESIDE = {"test_contents", "test_syscalls", "test_watch_polling"}
 
 
 @pytest.fixture(scope="session")
