@@ -10,9 +10,10 @@ HOURS ?= 4
 AGAIN := --reruns 1 -rR
 # Most of what the quick tests need is waiting, for syncs of the disk above all: so they get a file system in memory where
 # there is one, and more workers than there are processors. The tests of crashes and of whole nodes under root stay on the disk.
-QUICK := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm )$(BIN)/pytest $(AGAIN) -n 4
+QUICK := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm )$(BIN)/pytest $(AGAIN) -n 4 -m "not root and not heavy"
+PURE := tests/protocol tests/core
 
-.PHONY: help setup demo test lint unit sim e2e test-heavy test-long test-root test-stack test-stack-short bench format install uninstall dist clean
+.PHONY: help setup demo test lint pure rest test-heavy test-long test-root test-stack test-stack-short bench format install uninstall dist clean
 
 help:
 	@echo "make demo       a primary and a fresh secondary on this machine, in under a minute"
@@ -38,7 +39,7 @@ setup: $(VENV)/ready
 demo: setup
 	$(BIN)/python -m syncd.cli.demo
 
-test: lint unit sim e2e
+test: lint pure rest
 
 lint: setup
 	$(BIN)/ruff check .
@@ -46,21 +47,16 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: setup
-	$(QUICK) -m "not root and not heavy" \
-	  --cov=protocol --cov=syncd.core --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered tests/protocol tests/core
-	$(QUICK) -m "not root and not heavy" --ignore=tests/protocol --ignore=tests/core --ignore=tests/sim --ignore=tests/e2e \
-	  --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack tests
+pure: setup
+	$(QUICK) --cov=protocol --cov=syncd.core --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered $(PURE)
 
-sim: setup
-	$(BIN)/pytest -n 2 -m "not heavy" tests/sim
-
-e2e: setup
-	$(QUICK) -m "not root and not heavy" tests/e2e
+# Simulators work, tests of processes wait: together they take little longer than either.
+rest: setup
+	$(QUICK) --dist worksteal $(PURE:%=--ignore=%) --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack tests
 
 test-heavy: setup
-	$(BIN)/pytest $(AGAIN) -n 2 -m "heavy and not root and not stack" tests
-	$(BIN)/pytest $(AGAIN) -n 2 -m "not root" tests/crash
+	$(BIN)/pytest $(AGAIN) -n 4 --dist worksteal -m "heavy and not root and not stack" tests
+	$(BIN)/pytest $(AGAIN) -n 3 -m "not root" tests/crash
 	$(BIN)/pytest $(AGAIN) -n 3 --dist loadfile -m "not root and not heavy" tests/hostile
 
 test-long: setup
