@@ -25,7 +25,7 @@ from protocol.connection import Connection, Established, Event, Received
 from protocol.errors import RemoteError
 from protocol.handshake import Initiator
 from protocol.keys import derive_read_only, generate_secret
-from protocol.messages import AskPages, AskRecords, Get, Message, Pages
+from protocol.messages import AskPages, AskRecords, Get, Goodbye, Message, Pages
 from syncd.net.session import Session
 from tests.hostile.grammar import Grammar
 from tests.hostile.peer import Persona
@@ -65,6 +65,7 @@ class Fuzzer:
         self.session: Session | None = None
         self.wire = Wire()
         self.connection: Connection | None = None
+        self.kind = -1  # of the latest message
         self.passed = 0  # latest barrier that was answered
         self._heard_at = b"", set[bytes]()  # root of the manifest, and what it held of others then
 
@@ -116,7 +117,9 @@ class Fuzzer:
         assert link is not None
         for _ in range(burst):
             self.tally.messages += 1
-            self.session.data_received(b"".join(link.sealer.seal([self.grammar.frame()])))
+            frame = self.grammar.frame()
+            self.kind = frame[0]
+            self.session.data_received(b"".join(link.sealer.seal([frame])))
             if self.session.reason is not None:
                 return
         self.session.data_received(b"".join(self.connection.send(AskPages(barrier, 0, b"", None))))
@@ -142,7 +145,8 @@ class Fuzzer:
         reason = self.session.reason
         if reason is None:
             return
-        assert self.session.offended, f"ended for another reason than a broken rule: {reason}"
+        farewell = self.kind == Goodbye.TYPE  # that of another message, with a body that is one by chance
+        assert self.session.offended or farewell, f"ended for another reason than a broken rule: {reason}"
         if burst == 1 or self.persona.keys.folder_signing is None:
             kept = self._known() - before
             assert not kept, f"something was kept of what was refused: {reason}"
