@@ -102,3 +102,11 @@ def test_secrets_in_the_walkthrough_are_those_of_the_files() -> None:
 def test_a_site_that_is_placed_by_startup_reads_all_of_it() -> None:
     """The table of mounts above is the one that startup.sh knows."""
     assert all(part in STARTUP for part in ('"$config"/wordpress/*', '"$config/tunnel/key"', '"$config"/*.secret'))
+
+
+def test_the_programs_of_an_image_on_top_are_started() -> None:
+    """Where docs/CLUSTERS.md puts consul.conf, startup.sh looks."""
+    text = (DEPLOY.parent / "docs/CLUSTERS.md").read_text()
+    place = re.search(r"COPY deploy/examples/consul\.conf (\S+)", text)
+    assert place is not None
+    assert f"for file in {place[1]}*.conf" in STARTUP

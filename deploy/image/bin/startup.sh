@@ -58,6 +58,9 @@ if [ -f "$config/sync.json" ]; then
     done
     program syncd
     program gate
+    for file in /etc/supervisor/extra/*.conf; do # of an image that is made from this one
+        ln -s "$file" /run/supervisor/
+    done
 else
     say "no $config/sync.json: mount the directory with the configuration there; until then the site answers 503"
 fi
