@@ -12,7 +12,6 @@ PACKAGES = ("protocol", "syncd")
 CODE = (*PACKAGES, "tests", "benchmarks", "tools", "deploy")
 TEXTS = {".py", ".md", ".sql", ".toml", ".json", ".sh", ".service", ".cfg", ""}
 LONGEST = 500  # lines of a module
-LONGEST_TEST = 900  # lines of a test module: tables and cases of one subject stay together
 
 GENERATOR = "protocol/vectors/generate.py"
 EXEMPT = {
@@ -59,10 +58,10 @@ def packaged(*below: str) -> Iterator[tuple[str, ast.Module]]:
 
 
 def length() -> Problems:
-    """No module is longer than LONGEST lines, no module of tests longer than LONGEST_TEST."""
+    """No module is longer than LONGEST lines."""
     for name in modules():
         lines = len(texts()[name].splitlines())
-        if lines > (LONGEST_TEST if name.startswith("tests/") else LONGEST):
+        if lines > LONGEST:
             yield name, f"{lines} lines"
 
 

@@ -15,7 +15,8 @@ from syncd.store import watch_inotify
 from syncd.store.directories import Directories
 from syncd.store.watch import WATCH_LIMIT, Cause, Merged, Watcher, WatchEvent
 from syncd.store.watch_inotify import InotifyWatcher, WatchTree
-from tests.store.watch_contract import Bench, WatchContract, causes
+from tests.store.watch_bench import Bench, causes
+from tests.store.watch_contract import WatchContract
 
 QUEUED = Path("/proc/sys/fs/inotify/max_queued_events")
 

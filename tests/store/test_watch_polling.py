@@ -8,7 +8,8 @@ import pytest
 from syncd.store.directories import Directories
 from syncd.store.watch import WATCH_LIMIT, Cause, Watcher, WatchEvent
 from syncd.store.watch_polling import QUEUE, PollingWatcher
-from tests.store.watch_contract import Bench, WatchContract, causes
+from tests.store.watch_bench import Bench, causes
+from tests.store.watch_contract import WatchContract
 
 INTERVAL = 0.01
 

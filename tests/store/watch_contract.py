@@ -1,16 +1,14 @@
-"""What every watcher must do, as a suite that its tests inherit, and the places it is tried in."""
+"""What every watcher must do, as a suite that its tests inherit."""
 
 import os
-import select
 import shutil
 import stat
 import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,86 +17,8 @@ from hypothesis import strategies as st
 from syncd.store.directories import Directories
 from syncd.store.syscalls import RENAME_EXCHANGE, rename
 from syncd.store.watch import Cause, Watcher, WatchEvent
-
-DEADLINE: Final = 20.0  # seconds that a test waits for an event before it fails
-GONE: Final = {Cause.MOVED_OUT, Cause.REMOVED}
-CAME: Final = {Cause.CREATED, Cause.CLOSED}
-_FIRST: Final = {Cause.OVERFLOW}
-
-
-class Bench:
-    """A tree, a directory beside it, and a watcher whose root is watched."""
-
-    def __init__(self, top: bytes, make: Callable[[Directories], Watcher]) -> None:
-        self.root = top + b"/root"
-        self.outside = top + b"/outside"
-        os.mkdir(self.root)
-        os.mkdir(self.outside)
-        self.fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        self.directories = Directories(self.fd)
-        self.watcher = make(self.directories)
-        self._marks = 0
-
-    def close(self) -> None:
-        self.watcher.close()
-        self.directories.close()
-        os.close(self.fd)
-
-    def at(self, path: bytes) -> bytes:
-        return self.root + b"/" + path
-
-    def write(self, path: bytes, data: bytes = b"x") -> None:
-        with open(self.at(path), "wb") as file:
-            file.write(data)
-
-    def mkdir(self, path: bytes) -> None:
-        os.mkdir(self.at(path))
-
-    def add(self, *paths: bytes) -> None:
-        for path in paths:
-            assert self.watcher.add(path), path
-
-    def wait(self) -> bool:
-        """Whether events wait, at the latest by the deadline."""
-        return bool(select.select([self.watcher.fileno()], [], [], DEADLINE)[0])
-
-    def waiting(self) -> bool:
-        return bool(select.select([self.watcher.fileno()], [], [], 0)[0])
-
-    def await_event(self, wanted: Callable[[WatchEvent], bool]) -> list[WatchEvent]:
-        """All events until one is as wanted."""
-        events: list[WatchEvent] = []
-        end = time.monotonic() + DEADLINE
-        while not any(map(wanted, events)):
-            assert time.monotonic() < end, events
-            assert self.wait(), events
-            events += self.watcher.read()
-        return events
-
-    def events(self) -> list[WatchEvent]:
-        """Everything that is reported of what happened up to now."""
-        events = []
-        for _ in range(2):  # in whatever order one look reports, what it saw comes before what the next one sees
-            self._marks += 1
-            mark = b"mark-%d" % self._marks
-            self.write(mark)
-            events += self.await_event(lambda event, mark=mark: event.path == mark or event.cause in _FIRST)  # type: ignore[misc]
-        return [event for event in events if not event.path.startswith(b"mark-")]
-
-    def start(self, *paths: bytes) -> None:
-        """Watch the root and these, and wait until the watcher is at work."""
-        self.add(b"", *paths)
-        self.events()
-        self.events()
-
-
-def causes(events: list[WatchEvent], path: bytes) -> set[Cause]:
-    return {event.cause for event in events if event.path == path}
-
-
-def directories(events: list[WatchEvent]) -> set[bytes]:
-    """The paths that are reported as directories."""
-    return {event.path for event in events if event.directory}
+from tests.store.watch_bench import CAME, DEADLINE, GONE, Bench, causes, directories
+from tests.store.watch_follower import OPERATIONS, Follower, snapshot
 
 
 class WatchContract(ABC):
@@ -550,7 +470,7 @@ class WatchContract(ABC):
 
     def test_who_follows_the_events_knows_the_tree(self) -> None:
         @settings(max_examples=self.examples, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.lists(_OPERATIONS, max_size=25))
+        @given(st.lists(OPERATIONS, max_size=25))
         def follow(operations: list[tuple[str, bytes, bytes]]) -> None:
             with self.place() as bench:
                 follower = Follower(bench, self.exact)
@@ -561,112 +481,3 @@ class WatchContract(ABC):
                 assert bench.watcher.watched == 1 + sum(stat.S_ISDIR(facts[0]) for facts in follower.seen.values())
 
         follow()
-
-
-_NAMES: Final = st.sampled_from([b"a", b"b", b"\xff"])
-_PATHS: Final = st.lists(_NAMES, min_size=1, max_size=3).map(b"/".join)
-_OPERATIONS: Final = st.tuples(
-    st.sampled_from(
-        ["write", "append", "mode", "make", "remove", "rename", "rename", "swap", "link", "out", "in", "scan", "follow"]
-    ),
-    _PATHS,
-    _PATHS,
-)
-
-Facts = tuple[int, ...]
-
-
-def facts(path: bytes) -> Facts:
-    """What of an entry must not change unnoticed."""
-    status = os.lstat(path)
-    if stat.S_ISDIR(status.st_mode):
-        return (status.st_mode,)
-    return (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def snapshot(root: bytes) -> dict[bytes, Facts]:
-    """All entries but the marks of the bench."""
-    found = {}
-    for above, names, files in os.walk(root):
-        for name in names + files:
-            if not name.startswith(b"mark-"):
-                path = os.path.join(above, name)
-                found[os.path.relpath(path, root)] = facts(path)
-    return found
-
-
-class Follower:
-    """Does what a node does: adds and lists directories that appear, and looks at every path that is reported."""
-
-    def __init__(self, bench: Bench, exact: bool) -> None:
-        self.bench = bench
-        self.exact = exact
-        self.seen: dict[bytes, Facts] = {}
-        bench.start()
-
-    def do(self, action: str, one: bytes, other: bytes) -> None:
-        """Something happens to the tree, if it can."""
-        here, there = self.bench.at(one), self.bench.at(other)
-        kept = self.bench.outside + b"/kept"
-        try:
-            match action:
-                case "write" | "append":
-                    with open(here, "wb" if action == "write" else "ab") as file:
-                        file.write(b"x")
-                case "mode":
-                    os.chmod(here, 0o700 if stat.S_IMODE(os.lstat(here).st_mode) != 0o700 else 0o755)
-                case "make":
-                    os.makedirs(here)
-                case "remove":
-                    shutil.rmtree(here) if os.path.isdir(here) else os.unlink(here)
-                case "rename":
-                    os.rename(here, there)
-                case "swap":
-                    rename(self.bench.fd, one, self.bench.fd, other, RENAME_EXCHANGE)
-                case "link":
-                    os.link(here, there)
-                case "out":
-                    os.rename(here, kept)
-                case "in":
-                    os.rename(kept, here)
-                case "scan":
-                    if not self.exact:  # else it may see what comes and goes between two looks of the watcher
-                        self.follow()
-                    self.scan(b"")
-                case _:
-                    self.follow()
-        except OSError:
-            pass
-
-    def follow(self) -> None:
-        """Act on events until there are none."""
-        while events := self.bench.events():
-            for event in events:
-                if event.cause is Cause.OVERFLOW:
-                    self.scan(b"")
-                elif event.cause in CAME and event.directory:
-                    self.scan(event.path)
-                self.look(event.path)
-
-    def look(self, path: bytes) -> None:
-        try:
-            self.seen[path] = facts(self.bench.at(path))
-        except OSError:
-            self.seen.pop(path, None)
-        if path not in self.seen or not stat.S_ISDIR(self.seen[path][0]):
-            for below in [known for known in self.seen if known.startswith(path + b"/")]:
-                del self.seen[below]
-
-    def scan(self, path: bytes) -> None:
-        """List a directory, after it was watched."""
-        self.bench.watcher.add(path)
-        prefix = path + b"/" if path else b""
-        try:
-            names = {name for name in os.listdir(self.bench.at(path)) if not name.startswith(b"mark-")}
-        except OSError:
-            names = set()
-        known = {below[len(prefix) :].partition(b"/")[0] for below in self.seen if below.startswith(prefix)}
-        for name in names | known:
-            self.look(prefix + name)
-            if stat.S_ISDIR(self.seen.get(prefix + name, (0,))[0]):
-                self.scan(prefix + name)
