@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from syncd.cli.choice import asked_hosts, chosen_folders
 from syncd.cli.client import Client, NotRunning
 from syncd.cli.options import config_option, configuration, json_option, tell
 from syncd.cli.wording import clean, size
@@ -35,9 +36,7 @@ def command(config: str | None, folder: str | None, seconds: float, as_json: boo
 
     path = configuration(config)
     settings = load(path).settings
-    folders = [each for each in settings.folders if folder is None or each.dir == os.path.abspath(folder)]
-    if not folders:
-        raise OperatorError(f"no folder {folder} in {path}", os.EX_USAGE)
+    folders = chosen_folders(settings, path, folder)
     document = _measured(settings, folders[0], peer, seconds, _own_id(path))
     tell(as_json, document, _lines(document))
 
@@ -55,18 +54,12 @@ def _measured(settings: "Settings", folder: "Folder", peer: str | None, seconds:
 
     from protocol.errors import ProtocolError
     from syncd import __version__
-    from syncd.config.hosts import parse_known_host
     from syncd.core.networks import Allowed
     from syncd.net.session import SessionEnded
     from syncd.node.bench import NothingThere, measure
     from syncd.node.visit import NobodyThere, Visitor
 
-    try:
-        hosts = (parse_known_host(peer),) if peer is not None else folder.known_hosts
-    except ValueError as error:
-        raise OperatorError(f"{peer}: {error}", os.EX_USAGE) from None
-    if not hosts:
-        raise OperatorError(f"{folder.dir} knows no peer: name one, as HOST:PORT", os.EX_USAGE)
+    hosts = asked_hosts(folder, peer)
 
     async def run() -> dict[str, Any]:
         allowed = Allowed(settings.allow_networks)

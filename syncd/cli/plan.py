@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from syncd.cli.choice import asked_hosts, chosen_folders
 from syncd.cli.client import Client, NotRunning
 from syncd.cli.options import config_option, configuration, json_option, tell
 from syncd.cli.wording import clean, count, size
@@ -38,9 +39,7 @@ def command(config: str | None, folder: str | None, peer: str | None, as_json: b
 
     path = configuration(config)
     settings = load(path).settings
-    folders = [each for each in settings.folders if folder is None or each.dir == os.path.abspath(folder)]
-    if not folders:
-        raise OperatorError(f"no folder {folder} in {path}", os.EX_USAGE)
+    folders = chosen_folders(settings, path, folder)
     _refuse_running(path)
     documents = [_planned(settings, each, peer) for each in folders]
     tell(as_json, {"folders": documents}, (line for each in documents for line in _lines(each)))
@@ -61,19 +60,13 @@ def _planned(settings: "Settings", folder: "Folder", peer: str | None) -> dict[s
     import structlog
 
     from protocol.errors import ProtocolError
-    from syncd.config.hosts import parse_known_host
     from syncd.net.session import SessionEnded
     from syncd.node.planning import plan_folder
     from syncd.node.visit import NobodyThere
     from syncd.store.index import IndexFailed
     from syncd.store.root import RootError
 
-    try:
-        hosts = (parse_known_host(peer),) if peer is not None else folder.known_hosts
-    except ValueError as error:
-        raise OperatorError(f"--peer: {error}", os.EX_USAGE) from None
-    if not hosts:
-        raise OperatorError(f"{folder.dir} knows no peer: name one with --peer HOST:PORT", os.EX_USAGE)
+    hosts = asked_hosts(folder, peer, "--peer")
     # What the judgement has to say of its own is in the plan.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
