@@ -66,12 +66,12 @@ class Fuzzer:
         self.wire = Wire()
         self.connection: Connection | None = None
         self.kind = -1  # of the latest message
-        self.passed = 0  # latest barrier that was answered
+        self.barrier = BARRIER  # the latest request of which an answer tells that all before it was taken in
+        self.passed = 0  # the latest of these that was answered
         self._heard_at = b"", set[bytes]()  # root of the manifest, and what it held of others then
 
     async def run(self, count: int, burst: int) -> None:
         """Say `count` messages; look every `burst` messages whether the folder is well."""
-        barrier = BARRIER
         told = 0
         while self.tally.messages < count:
             if self.tally.messages - told >= PROGRESS:
@@ -80,9 +80,9 @@ class Fuzzer:
             before = self._known()
             if self.session is None:
                 self._connect()
-            barrier += 1
-            self._say(burst, barrier)
-            await self._settled(barrier)
+            self.barrier += 1
+            self._say(burst)
+            await self._settled()
             self._judge(before, burst)
             if self.session is not None and self.grammar.random.random() < HANG_UP:
                 self._hang_up()
@@ -110,7 +110,7 @@ class Fuzzer:
         self.tally.sessions += 1
         self.grammar.requests.clear()
 
-    def _say(self, burst: int, barrier: int) -> None:
+    def _say(self, burst: int) -> None:
         assert self.session is not None
         assert self.connection is not None
         link = self.connection._link
@@ -122,13 +122,14 @@ class Fuzzer:
             self.session.data_received(b"".join(link.sealer.seal([frame])))
             if self.session.reason is not None:
                 return
-        self.session.data_received(b"".join(self.connection.send(AskPages(barrier, 0, b"", None))))
+        self.session.data_received(b"".join(self.connection.send(AskPages(self.barrier, 0, b"", None))))
 
-    async def _settled(self, barrier: int) -> None:
+    async def _settled(self) -> None:
         """Wait until the folder has taken in all that was said, or has dropped the session."""
         assert self.session is not None
+        await asyncio.sleep(0)  # where it was dropped at once, its tasks have to hear of that
         async with asyncio.timeout(PATIENCE):
-            while self.passed < barrier and self.session.reason is None:
+            while self.passed < self.barrier and self.session.reason is None:
                 await self.wire.happened.wait()
                 self.wire.happened.clear()
                 self._take()
@@ -172,7 +173,7 @@ class Fuzzer:
         if isinstance(event, Established) or not isinstance(event, Received):
             return
         message: Message = event.message
-        if isinstance(message, Pages) and message.id > BARRIER:
+        if isinstance(message, Pages) and message.id == self.barrier:  # others are answers to what was said by chance
             self.passed = message.id
         requests = self.grammar.requests.setdefault(type(message), [])
         requests.append(message)
