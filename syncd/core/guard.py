@@ -35,10 +35,15 @@ class Suspicion(IntEnum):
 
 
 class Suspect(NamedTuple):
-    """A suspicious change. needed: peers have changed the path too, and the disk did not have that yet."""
+    """A suspicious change. needed: peers have changed the path too, and the disk did not have that yet.
+
+    overtaken: so that what was there does not count any more, or is in the archive here. Otherwise everybody might wait
+    for it for ever, since nobody else may have its bytes: then only its deletion, or the operator, ends that.
+    """
 
     why: Suspicion
     needed: bool
+    overtaken: bool = False
 
 
 def suspicion(row: Row, disk: Disk | None) -> Suspicion | None:

@@ -90,12 +90,15 @@ def _was_given_up(index: Index, row: Row, sight: Sight) -> bool:
 
     Somebody may have to fetch it one day. If no other node has it, everybody would wait for it for ever.
     """
-    before, after = sight.before, sight.entry
-    if before is None or before.kind != Kind.FILE or same_content(before, after):
+    return not same_content(sight.before, sight.entry) and counts(index, row, sight.before)
+
+
+def counts(index: Index, row: Row, before: Entry | None) -> bool:
+    """Whether what was seen at a path is a content that somebody may have to fetch, and that is not kept here."""
+    if before is None or before.kind != Kind.FILE:
         return False
-    return any(record.live and same_content(record, before) for record in row.state) and not index.archived(
-        before.content
-    )
+    alive = any(record.live and same_content(record, before) for record in row.state)
+    return alive and not index.archived(before.content)
 
 
 def concerned(row: Row, sight: Sight) -> State:

@@ -43,7 +43,7 @@ from syncd.core.guard import Suspect, Suspicion, suspicion
 from syncd.core.identity import RESERVE, Author, Identity, Signer
 from syncd.core.index import Index, Row
 from syncd.core.intake import newcomers
-from syncd.core.observe import Sight, concerned, is_edit, look
+from syncd.core.observe import Sight, concerned, counts, is_edit, look
 from syncd.core.planner import Planner, entry, is_directory
 from syncd.core.policy import Policy
 from syncd.core.publish import Publisher, Turn
@@ -152,7 +152,8 @@ class Replica:
             if why is Suspicion.REWRITTEN and not rewrites:
                 continue
             if why is not None and not self._policy.ignored(path, is_directory(disk.entry if disk else entry(row))):
-                found[row.key] = Suspect(why, row.need is not None)
+                needed = row.need is not None
+                found[row.key] = Suspect(why, needed, needed and not counts(self._index, row, entry(row)))
         return found
 
     def plan(self, keys: Iterable[bytes]) -> list[Action]:

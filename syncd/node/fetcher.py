@@ -176,10 +176,9 @@ class Fetcher:
     def room_is_back(self) -> None:
         """What waited for room on the disk need not wait any more."""
         self._rests.end()
-        self.trouble.hurry()
         self._keeping.rouse()
         self._keeping.due = True
-        self.kick()
+        self.trouble.hurry()
 
     def start_anew(self) -> None:
         """The index goes on as somebody else: nothing that was planned before may be done."""

@@ -110,9 +110,10 @@ class Resting:
         return found
 
     def hurry(self) -> None:
-        """Nothing rests any longer."""
+        """Nothing rests any longer: all is tried again at once."""
         for trouble in self._troubles.values():
             trouble.due = 0.0
+        self._retry()
 
     @property
     def due(self) -> bool:

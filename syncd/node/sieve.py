@@ -55,7 +55,7 @@ class Sifted(NamedTuple):
     """What becomes of observations. drop: keys that are held no more; None: all of them."""
 
     publish: list[Observation]
-    concede: list[Observation]  # no edits: peers have changed these held paths since
+    concede: list[Observation]  # no edits: at these held paths peers have replaced what was there
     drop: list[bytes] | None
 
 
@@ -131,7 +131,7 @@ class Sieve:
         for key, item in zip(keys, observations, strict=True):
             suspect = suspects.get(key)
             if key in held:
-                if suspect is not None and not suspect.needed:
+                if suspect is not None and not suspect.overtaken:
                     continue
                 (publish if suspect is None else concede).append(item)
                 drop.append(key)
@@ -208,8 +208,9 @@ class Sieve:
         return sifted
 
     def held_above(self, paths: Iterable[bytes]) -> list[bytes]:
-        """Those of these directories that are held."""
-        return [to_path(key) for key in self.held.among([to_key(path) for path in paths])]
+        """Those of these paths that are held because they are directories no more."""
+        held = self.held.among([to_key(path) for path in paths])
+        return [to_path(key) for key, why in held.items() if why is Suspicion.DIRECTORY]
 
     # ---- judgement
 

@@ -33,6 +33,7 @@ async def decide(folders: Sequence[Folder], meant: bool) -> dict[str, Any]:
         return await _decide_tree(folder, meant)
     paths = folder.standing.facts.held.paths
     await folder.watching.decide(meant)
+    folder.fetcher.trouble.hurry()  # what is held is not replaced
     await folder.refresh_now()
     return {"dir": folder.settings.dir, "paths": paths, "peers": len(folder.peers.all())}
 

@@ -92,7 +92,32 @@ def test_what_is_ignored_is_not_suspicious() -> None:
 def test_what_peers_changed_too_is_marked() -> None:
     bench = edited()
     bench.receive(Author(2).edit(b"f", file(7), bench.state(b"f"), file(2)))
-    assert suspects(bench, {b"f": None}) == {b"f": Suspect(DELETED, needed=True)}
+    assert suspects(bench, {b"f": None}) == {b"f": Suspect(DELETED, needed=True, overtaken=True)}
+
+
+@pytest.mark.parametrize(("now", "why"), [(None, DELETED), (file(1), REVERTED)])
+def test_what_came_beside_a_content_does_not_overtake_it(now, why: Suspicion) -> None:
+    """If nobody else has its bytes, everybody would wait for them. What lies in the archive here can be had."""
+    bench = edited()
+    bench.receive(Author(2).edit(b"f", file(7)))
+    assert suspects(bench, {b"f": now}) == {b"f": Suspect(why, needed=True, overtaken=False)}
+    bench.index.archive = {file(2).content}
+    assert suspects(bench, {b"f": now}) == {b"f": Suspect(why, needed=True, overtaken=True)}
+
+
+def test_what_came_below_a_file_does_not_overtake_it() -> None:
+    bench = edited()
+    bench.receive(Author(2).edit(b"f/below", file(7)))
+    assert suspects(bench, {b"f": None}) == {b"f": Suspect(DELETED, needed=True, overtaken=False)}
+
+
+def test_a_directory_and_a_link_are_overtaken_by_whatever_came() -> None:
+    """Their records say all that there is of them."""
+    bench = edited()
+    bench.receive(Author(2).edit(b"d", file(7)), Author(3).edit(b"l", file(7)))
+    bench.receive(Author(4).edit(b"d", directory(0o700)))
+    overtaken = {b"d": Suspect(DIRECTORY, needed=True, overtaken=True), b"l": Suspect(DELETED, True, overtaken=True)}
+    assert suspects(bench, {b"d": None, b"l": None}) == overtaken
 
 
 def test_what_is_seen_and_no_edit_is_needed_again() -> None:
