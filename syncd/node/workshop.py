@@ -11,6 +11,7 @@ from protocol import codec
 from protocol.keys import FolderKeys, Tier
 from protocol.merge import Liveness
 from protocol.paths import to_key
+from protocol.record import Kind
 from syncd.config.settings import Folder as FolderSettings
 from syncd.config.values import Amount
 from syncd.core.events import Forget, Problem, Started, Stopped
@@ -143,6 +144,7 @@ class Workshop:
                 local,
                 clock,
                 scanner.takes_part,
+                self._was_file,
             ),
             Remains(self._directories, keys.block_key),
         )
@@ -212,6 +214,10 @@ class Workshop:
             return self.sources.find(content, size, {})[0]
         except NoRoom:
             return None
+
+    def _was_file(self, path: bytes) -> bool:
+        """Whether something else than a directory was last seen there."""
+        return any(row.disk and row.disk.entry.kind is not Kind.DIR for row in self.ledger.rows([path]).values())
 
     def _rewatch(self, directories: list[bytes]) -> None:
         """What is watched there is elsewhere now."""

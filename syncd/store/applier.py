@@ -101,8 +101,12 @@ class Applier:
         policy: LocalPolicy = LocalPolicy(),  # noqa: B008 -- immutable
         clock: Callable[[], int] = time.time_ns,
         takes_part: Callable[[bytes, os.stat_result], bool] = lambda _path, _status: True,
+        was_file: Callable[[bytes], bool] = lambda _path: False,
     ) -> None:
-        """takes_part(path, status): whether something in a unit, that the index has not seen, is somebody's edit."""
+        """takes_part(path, status): whether something in a unit, that the index has not seen, is somebody's edit.
+
+        was_file(path): whether the index last saw something else than a directory there.
+        """
         self._root = root
         self._directories = directories
         self._policy = policy
@@ -111,7 +115,9 @@ class Applier:
         self._parents = Parents(directories, policy)
         self._planter = Planter(staging, self._temps, self._parents, policy)
         self._renames = Renames(directories, archive)
-        self._changes = Changes(directories, archive, self._temps, self._parents, policy, root.capabilities)
+        self._changes = Changes(
+            directories, archive, self._temps, self._parents, policy, root.capabilities, was_file
+        )  # fmt: skip
         self._staging = staging
         self._places = UnitPlaces(
             directories, staging, archive, self._temps, self._parents, self._renames, policy, root.capabilities,

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 from protocol.edit import Entry
@@ -38,7 +39,9 @@ class Changes:
         parents: Parents,
         policy: LocalPolicy,
         capabilities: Capabilities,
+        was_file: Callable[[bytes], bool],
     ) -> None:
+        """was_file(path): whether the index last saw something else than a directory there."""
         self.made: list[Observation] = []
         self.touched = False
         self._directories = directories
@@ -47,6 +50,7 @@ class Changes:
         self._parents = parents
         self._policy = policy
         self._capabilities = capabilities
+        self._was_file = was_file
         self._placer = Placer(archive)
 
     def act(self, action: Action, temp: Temp | None) -> tuple[Disk | None, list[ArchivedItem]]:
@@ -200,10 +204,13 @@ class Changes:
         return self._set_directory_mode(path, mode)
 
     def _make_parents(self, path: bytes) -> None:
+        """Not where a file was: a directory in its place would keep its removal from being noticed."""
         for above in ancestors(path):
             try:
                 self._directories.open(above)
             except FileNotFoundError:
+                if self._was_file(above):
+                    raise Differs from None
                 self.made.append(Observation(above, self._make_directory(above, DIRECTORY_MODE)))
 
     def _set_directory_mode(self, path: bytes, mode: int) -> Disk:
