@@ -27,12 +27,23 @@ class Judging:
         """What was gathered is held, or published; a report per slice of work. first_look: see Sieve.judge."""
         paths = self._ledger.read(lambda: self._sieve.judge(first_look))
         for unit, part in self._released(paths):
-            stat = self._ledger.tree.scanner.stat_one(unit) if unit is not None else None
-            if isinstance(stat, Stat) and stat.kind is Kind.DIR:
-                yield Report(units={unit} if unit is not None else set())  # there again, maybe in another shape
-                continue
-            findings, _ = self._ledger.look_at(part)
-            yield self._ledger.enter(findings, Sifted(findings.observations, [], []))
+            findings = self._look_at_end(unit, part)
+            if findings is not None:
+                yield self._ledger.enter(findings, Sifted(findings.observations, [], []))
+            elif unit is not None:
+                yield Report(units={unit})
+
+    def _look_at_end(self, unit: bytes | None, part: list[bytes]) -> Findings | None:
+        """Look at these paths; None if their unit is there again: what was seen may be half of it, or out of date."""
+        if self._is_directory(unit):
+            return None
+        findings, _ = self._ledger.look_at(part)
+        within = unit is not None and any(item.disk and item.path != unit for item in findings.observations)
+        return None if within or self._is_directory(unit) else findings
+
+    def _is_directory(self, unit: bytes | None) -> bool:
+        stat = self._ledger.tree.scanner.stat_one(unit) if unit is not None else None
+        return isinstance(stat, Stat) and stat.kind is Kind.DIR
 
     def _released(self, paths: list[bytes]) -> Iterator[tuple[bytes | None, list[bytes]]]:
         """The paths in parts of which each is published at once: what lies in one unit, and others."""

@@ -6,10 +6,11 @@ from protocol.paths import ancestors, to_key
 from protocol.record import Kind
 from syncd.core import units
 from syncd.core.events import Problem
+from syncd.core.index import Disk
 from syncd.node.findings import Findings, Report
 from syncd.node.ledger import Ledger
 from syncd.node.telling import INLINE_RECORDS
-from syncd.store.look import Stat
+from syncd.store.look import Stat, differs
 from syncd.store.scanner import Changed, Gone
 
 
@@ -23,7 +24,7 @@ def observe_unit(
     look = _Look(ledger, unit, on_directory, forced, now)
     findings = look.take()
     if not forced:
-        if look.young or findings.changing:
+        if look.young or findings.changing or not look.stands(findings):
             return None
         findings.report.young.clear()  # settled: a change of what was hashed here would be visible
     if len(findings.small) > INLINE_RECORDS:
@@ -84,6 +85,23 @@ class _Look:
         self._compare(findings)
         return findings
 
+    def stands(self, findings: Findings) -> bool:
+        """Whether a second look sees the same: of what changed during the first one half may have been found."""
+        troubled = {problem.path for problem in findings.report.problems}
+        found = {path: disk for path, disk in findings.observations if path.startswith(self._unit + b"/")}
+        if not findings.observations:
+            return True
+        again: dict[bytes, Stat | None] = {}
+        scanner = self._ledger.tree.scanner
+        for item in scanner.compare(self._stats(), self._ledger.seen(self._unit), self._now):
+            if isinstance(item, Changed) and item.stat.path not in troubled:
+                again[item.stat.path] = item.stat
+            elif isinstance(item, Gone):
+                again[item.path] = None
+        if again.keys() != found.keys():
+            return False
+        return all(_is_like(again[path], disk) for path, disk in found.items())
+
     def _compare(self, findings: Findings) -> None:
         ledger = self._ledger
         for item in ledger.tree.scanner.compare(self._stats(), ledger.seen(self._unit), self._now):
@@ -105,3 +123,9 @@ class _Look:
             ):
                 self.young = True
             yield item
+
+
+def _is_like(stat: Stat | None, disk: Disk | None) -> bool:
+    if stat is None or disk is None:
+        return stat is None and disk is None
+    return not differs(stat, disk)

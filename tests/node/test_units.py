@@ -12,9 +12,14 @@ import pytest
 from protocol import limits
 from protocol.keys import generate_secret
 from syncd.core import units
+from syncd.core.events import Settle
 from syncd.node import gathering, telling, yard
+from syncd.node.judging import Judging
+from syncd.node.unit_looks import observe_unit
 from syncd.store import unit_places
 from syncd.store.applier import Job, Outcome, Result
+from syncd.store.hasher import Hashed
+from syncd.store.look import Stat
 from tests.lab.inside import Inside
 from tests.lab.meeting import agree, archived, joined
 from tests.lab.plugin import texts
@@ -332,3 +337,80 @@ async def test_a_fresh_node_shows_a_plugin_whole(pair: tuple[Inside, Inside], mo
     async with joined(one, two):
         pass
     assert found == [{"1"}]
+
+
+def with_a_unit(base: Path) -> Inside:
+    """A node that has published one, and something else."""
+    inside = make(base, generate_secret(os.urandom(32)), "one")
+    (inside.tree / "other").write_bytes(b"other")
+    write(inside, 1)
+    list(inside.shop.ledger.scan(b"", lambda _: None))
+    inside.shop.ledger.handle(Settle(b""))
+    return inside
+
+
+@pytest.mark.parametrize("path", [f"{PLUGIN}/inc/0.php", f"{PLUGIN}/foo.php", PLUGIN])
+async def test_a_unit_that_is_back_while_its_end_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Nothing of it is published but all: some paths were looked at before it came, others after that."""
+    inside = with_a_unit(tmp_path)
+    ledger, judging = inside.shop.ledger, Judging(inside.shop.ledger)
+    shutil.rmtree(inside.tree / PLUGIN)
+    assert observe_unit(ledger, PLUGIN.encode(), lambda _: None, True, ledger.now()) is not None
+    look, pending = ledger.observe_one, [path.encode()]
+
+    def observe_one(looked_at: bytes, *arguments: object) -> None:
+        if [looked_at] == pending:
+            pending.clear()
+            write(inside, 2)
+        look(looked_at, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ledger, "observe_one", observe_one)
+    reports = list(judging.judge(first_look=True))
+    assert not pending
+    assert [push for report in reports for push in report.pushes] == []
+    assert [report.units for report in reports] == [{PLUGIN.encode()}]
+    inside.shop.close()
+
+
+def remove_all(inside: Inside) -> None:
+    shutil.rmtree(inside.tree / PLUGIN)
+
+
+def remove_one(inside: Inside) -> None:
+    (inside.tree / PLUGIN / "inc/0.php").unlink()
+
+
+def edit_one(inside: Inside) -> None:
+    (inside.tree / PLUGIN / "inc/0.php").write_text("edited")
+
+
+def add_one(inside: Inside) -> None:
+    (inside.tree / PLUGIN / "added.php").write_text("added")
+
+
+@pytest.mark.parametrize("act", [remove_all, remove_one, edit_one, add_one])
+async def test_a_unit_that_changes_while_it_is_looked_at_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Inside], None]
+) -> None:
+    """Of that change half may have been seen: here it comes when the last of all files is read."""
+    inside = with_a_unit(tmp_path)
+    ledger = inside.shop.ledger
+    write(inside, 2)
+    later = ledger.now() + 10**10
+    read, pending = ledger.tree.hasher.hash, [act]
+
+    def hash_(path: bytes, stat: Stat) -> Hashed:
+        hashed = read(path, stat)
+        if path.endswith(b"inc/9.php") and pending:
+            pending.pop()(inside)
+        return hashed
+
+    monkeypatch.setattr(ledger.tree.hasher, "hash", hash_)
+    assert observe_unit(ledger, PLUGIN.encode(), lambda _: None, False, later) is None
+    assert not pending
+    report = observe_unit(ledger, PLUGIN.encode(), lambda _: None, False, later)
+    assert report is not None
+    assert len(report.pushes) == {remove_all: 0, remove_one: FILES + 1, edit_one: FILES + 1, add_one: FILES + 2}[act]
+    inside.shop.close()
