@@ -6,7 +6,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,8 +219,8 @@ def test_the_read_only_secret_where_files_are_changed(cluster: Cluster, node: Da
     await_condition(lambda: bool(reader.status()["alarms"]), "nobody tells of it")
     assert "local changes on a read-only node are reverted" in reader.status()["alarms"][0]
     await_file(reader.tree / "file", b"a file")
-    assert "read-only secret" in face(reader, "status").stdout
-    assert "connected, read-only, in sync" in face(node, "status").stdout
+    assert "read-only secret" in reader.verb("status").stdout
+    assert "connected, read-only, in sync" in node.verb("status").stdout
 
 
 def test_the_read_only_secret_on_all_nodes(cluster: Cluster) -> None:
@@ -229,8 +228,8 @@ def test_the_read_only_secret_on_all_nodes(cluster: Cluster) -> None:
     (one.tree / "file").write_text("that nobody gets")
     two = cluster.add("two", knows=[one], read_only=True).start()
     await_condition(lambda: any(peer["connected"] for peer in two.status()["peers"]), "they do not meet")
-    assert "all nodes here have the read-only secret" in face(two, "status").stdout
-    assert "all nodes here have the read-only secret" in face(one, "status").stdout
+    assert "all nodes here have the read-only secret" in two.verb("status").stdout
+    assert "all nodes here have the read-only secret" in one.verb("status").stdout
 
 
 def with_two_folders(daemon: Daemon, secrets_of: dict[str, str]) -> Daemon:
@@ -257,9 +256,9 @@ def test_two_secrets_that_are_swapped(cluster: Cluster, swapped: bool) -> None:
     for daemon in (one, two):
         daemon.start()
     await_file(two.base / ("srv/pages/picture" if swapped else "srv/media/picture"), b"a picture")
-    said = face(two, "status").stdout
+    said = two.verb("status").stdout
     assert said.count("alarm: are two secrets swapped?") == (2 if swapped else 0)
-    assert face(one, "status").stdout.count("alarm: are two secrets swapped?") == (2 if swapped else 0)
+    assert one.verb("status").stdout.count("alarm: are two secrets swapped?") == (2 if swapped else 0)
     if swapped:
         (line,) = [line for line in said.splitlines() if f"With the one of {two.base}/srv/pages" in line]
         assert f"the peer one has what is called like {two.base}/srv/media" in line
@@ -273,7 +272,7 @@ def test_a_mistake_in_the_configuration(cluster: Cluster) -> None:
 def test_status_without_a_node(cluster: Cluster) -> None:
     daemon = cluster.add("daemon")
     daemon.write_config()
-    answer = face(daemon, "status", "--json")
+    answer = daemon.verb("status", "--json")
     assert answer.returncode == os.EX_UNAVAILABLE
     assert answer.stdout == ""
     assert len(answer.stderr.splitlines()) == 1
@@ -285,15 +284,9 @@ def test_a_configuration_that_cannot_be_read(cluster: Cluster) -> None:
     daemon.write_config()
     daemon.config.chmod(0)
     for verb in ([], ["status"]):
-        answer = face(daemon, *verb)
+        answer = daemon.verb(*verb)
         assert answer.returncode == os.EX_NOPERM
         assert answer.stderr == f"{daemon.config}: permission denied; run as a user who may read it, or with sudo\n"
-
-
-def face(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What the command line of the node's user answers."""
-    command = [*daemon.prefix, sys.executable, "-m", "syncd.cli", *arguments, "--config", str(daemon.config)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 # ---- paths in trouble

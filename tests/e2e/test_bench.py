@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -15,8 +14,7 @@ from tests.lab.cluster import Cluster, Daemon, free_port, snapshot
 def bench(daemon: Daemon, *options: str) -> subprocess.CompletedProcess[str]:
     """What the command says. Its configuration is written as a start does."""
     daemon.write_config()
-    command = [sys.executable, "-m", "syncd.cli", "bench", "--config", str(daemon.config), "--seconds", "0.2", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return daemon.verb("bench", "--seconds", "0.2", *options)
 
 
 def measured(daemon: Daemon, *options: str) -> dict[str, Any]:

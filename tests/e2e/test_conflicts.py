@@ -6,8 +6,6 @@ import random
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,9 +92,7 @@ def test_one_wins_and_three_are_kept_everywhere(cluster: Cluster) -> None:
 
 def syncd(daemon: Daemon, *arguments: str) -> str:
     """What the command says."""
-    verb, rest = arguments[:2], arguments[2:]
-    command = [sys.executable, "-m", "syncd.cli", *verb, "--config", str(daemon.config), *rest]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = daemon.verb(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -319,11 +315,7 @@ def test_a_reader_keeps_no_losers_and_what_nobody_has_delays_nothing(cluster: Cl
         assert (daemon.tree / "f").read_bytes() == tokens["b"]
         assert daemon.status()["need_files"] == 0
         assert [version["here"] for version in conflicts(daemon)["f"]] == [False]
-    refused = subprocess.run(
-        [sys.executable, "-m", "syncd.cli", "conflicts", "restore", "--config", str(late.config), "f"],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert "are not here yet" in refused.stderr
+    assert "are not here yet" in late.verb("conflicts", "restore", "f").stderr
     (two.tree / "copy").write_bytes(tokens["a"])  # the bytes turn up again
     cluster.converge()
     late.stop()

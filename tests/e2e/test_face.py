@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,7 @@ SLOW = 400  # kB/s
 
 def syncd(daemon: Daemon, *arguments: str, expect: int = 0) -> str:
     """What a verb prints."""
-    command = [sys.executable, "-m", "syncd.cli", *arguments, "--config", str(daemon.config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = daemon.verb(*arguments)
     assert done.returncode == expect, (done.stdout, done.stderr)
     return done.stdout
 

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -97,12 +95,11 @@ def test_peers_are_listed_with_where_they_are_known_from(cluster: Cluster) -> No
     for daemon in (holder, keeper):
         daemon.start()
     await_peers(keeper, "holder")
-    command = [sys.executable, "-m", "syncd.cli", "peers", "--config", str(keeper.config)]
-    document = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
+    document = json.loads(keeper.verb("peers", "--json").stdout)
     rows = {row["address"]: row for row in document["folders"][0]["peers"]}
     assert (rows[holder.endpoint]["state"], rows[holder.endpoint]["known_from"]) == ("connected", "known_hosts")
     assert rows["127.0.0.1:9"]["reason"] == "refused (nothing listens there)"
-    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    text = keeper.verb("peers").stdout
     print(text)
     assert [line.split() for line in text.splitlines()][1] == [holder.endpoint, "holder", "known_hosts", "connected"]
     assert "refused (nothing listens there)" in text

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from tests.lab.cluster import Cluster, Daemon, free_port, snapshot
 def plan(daemon: Daemon, *options: str) -> subprocess.CompletedProcess[str]:
     """What the command says. Its configuration is written as a start does."""
     daemon.write_config()
-    command = [sys.executable, "-m", "syncd.cli", "plan", "--config", str(daemon.config), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return daemon.verb("plan", *options)
 
 
 def planned(daemon: Daemon, *options: str) -> dict[str, Any]:

@@ -27,12 +27,6 @@ def agent(port: int) -> str:
         return answer.read()
 
 
-def verb(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command line against the node."""
-    command = [sys.executable, "-m", "syncd.cli", "--config", str(daemon.config), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-
-
 def fill(daemon: Daemon) -> None:
     for path in ("themes/style.css", "plugins/main.php", "uploads/cat.jpg"):
         file = daemon.tree / path
@@ -52,25 +46,25 @@ def test_drain_and_undrain(cluster: Cluster) -> None:
         assert agent(port) == "up ready 100%\n"
         assert daemon.health("/readyz") == (200, "ready")
 
-    assert verb(two, "drain").stdout.startswith("draining: 1 peer told")
+    assert two.verb("drain").stdout.startswith("draining: 1 peer told")
     assert agent(two_port) == "drain\n"
     assert two.health("/readyz?class=themes") == (503, "draining: `syncd undrain` ends it")
     assert two.get("/livez")[0] == 200
     assert two.get("/v1/wait?class=themes&timeout=10")[0] == 200, "what waits for files does not wait for visitors"
     assert two.get("/v1/status")[1]["node"]["draining"]
-    assert "traffic: draining" in verb(two, "status").stdout
+    assert "traffic: draining" in two.verb("status").stdout
     await_condition(lambda: bool(one.peer("two")["draining"]), "the peer is not told")
     assert agent(one_port) == "up ready 100%\n"
     (one.tree / "uploads/dog.jpg").write_text("a drained node goes on syncing")
     await_condition((two.tree / "uploads/dog.jpg").exists, "a drained node does not sync")
-    assert verb(two, "drain").stdout == "draining already\n"
+    assert two.verb("drain").stdout == "draining already\n"
 
-    assert verb(two, "undrain").stdout == "no longer draining\n"
+    assert two.verb("undrain").stdout == "no longer draining\n"
     assert agent(two_port) == "up ready 100%\n"
     assert two.health("/readyz") == (200, "ready")
     await_condition(lambda: not one.peer("two")["draining"], "the peer is not told")
 
-    verb(two, "drain")
+    two.verb("drain")
     assert two.stop() == 0
     two.start()
     assert agent(two_port) == "up ready 100%\n", "a drain ends with the node; one that was ready is so at once"

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +16,7 @@ SMALL, LARGE = b"small and sound", os.urandom(300_000)
 
 def verify(daemon: Daemon, *arguments: str) -> tuple[int, dict]:
     """The exit status of the verb, and what it found."""
-    command = [sys.executable, "-m", "syncd.cli", "verify", "--json", *arguments, "--config", str(daemon.config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = daemon.verb("verify", "--json", *arguments)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -167,6 +167,11 @@ class Daemon:
         finally:
             connection.close()
 
+    def verb(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What the command line of the node's user answers."""
+        command = [*self.prefix, sys.executable, "-m", "syncd.cli", "--config", str(self.config), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEFAULT_DEADLINE)
+
     def status(self) -> dict[str, Any]:
         """The only folder's part of the status."""
         document: dict[str, Any] = self.get("/v1/status")[1]["folders"][0]
