@@ -6,10 +6,12 @@ While writing them, STACK_ENGINE_DIR keeps the engine's directory from run to ru
 import os
 import tempfile
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.stack.large import fill
 from tests.stack.machine import prepare
 from tests.stack.site import Site
 
@@ -29,6 +31,13 @@ def site() -> Iterator[Site]:
         finally:
             print(f"\n{site.times.text()}")
             site.close()
+
+
+@pytest.fixture(scope="session")
+def large(site: Site) -> Iterator[Future[None]]:
+    """600 MB more on the host, written beside the tests from the first one on that asks for this."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(fill, site)
 
 
 @pytest.hookimpl(wrapper=True)

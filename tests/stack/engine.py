@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.stack.waiting import until
+from tests.stack.waiting import patient, until
 
 BASE = "debian:bookworm-slim"
 LABEL = "syncd-stack"
@@ -34,7 +34,7 @@ class CommandFailed(Exception):
 
 def run(command: list[str], *, deadline: float = COMMAND_DEADLINE, **options: Any) -> str:
     """What a command prints. Raises CommandFailed, TimeoutExpired."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=deadline, **options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(deadline), **options)
     if done.returncode:
         shown = f"{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}".strip()
         raise CommandFailed(f"{' '.join(command)[:200]} -> {done.returncode}\n{shown}")
@@ -104,10 +104,11 @@ class Engine:
         """What a docker command prints. Raises CommandFailed."""
         return run(["docker", *arguments], deadline=deadline, env=self.environment)
 
-    def build(self, tag: str, dockerfile: Path, context: Path) -> None:
-        """Build an image."""
-        command = ["docker", "build", "--quiet", "-t", tag, "-f", str(dockerfile), str(context)]
-        run(command, deadline=BUILD_DEADLINE, env=self.environment)
+    def build(self, tag: str, dockerfile: str, context: Path | None = None, shares: int | None = None) -> None:
+        """Build an image of the text of a Dockerfile. shares: as in --cpu-shares. Raises CommandFailed."""
+        command = ["docker", "build", "--quiet", "-t", tag, *([] if shares is None else [f"--cpu-shares={shares}"])]
+        where = ["-"] if context is None else ["-f", "-", str(context)]
+        run([*command, *where], deadline=BUILD_DEADLINE, env=self.environment, input=dockerfile)
 
     def logs(self, name: str) -> str:
         """All that a container has said."""
@@ -127,7 +128,9 @@ class Engine:
         if not Path(sources).exists():
             sources = "/etc/apt/sources.list"
         settings = [f"--dpkgopt={setting}" for setting in _SLIM]
-        make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", *settings, "bookworm"]
+        if "https:" in Path(sources).read_text():
+            settings.append("--include=ca-certificates")
+        make = ["mmdebstrap", "--quiet", "--variant=minbase", *settings, "bookworm"]
         run([*make, str(archive), sources], deadline=BUILD_DEADLINE)
         self.docker("import", "--change", 'CMD ["/bin/bash"]', str(archive), BASE)
         archive.unlink()

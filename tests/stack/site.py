@@ -3,15 +3,16 @@
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 from tests.stack.balancer import Balancer
 from tests.stack.browser import Browser
 from tests.stack.engine import CommandFailed, Engine, run
+from tests.stack.images import DATABASE, SITE_HEAD, SYNCD, Images
 from tests.stack.waiting import Times, until
 from tests.stack.walk import REPOSITORY, Walk
 from tests.stack.wordpress import log_in
@@ -40,6 +41,7 @@ class Site:
         self.place = place
         self.site = place / "site"  # what the page calls $SITE
         self.engine = Engine(Path(os.environ.get("STACK_ENGINE_DIR", place / "engine")))
+        self.images = Images(self.engine)
         self.times = Times()
         self.admin_password = ADMIN_PASSWORD
         hosts = {"HOST_A": HOST_A, "HOST_B": HOST_B, "HOST_C": HOST_C, "BALANCER": BALANCER}
@@ -57,29 +59,30 @@ class Site:
     def open(self) -> None:
         """Engine, networks, images and the database's host."""
         begun = time.monotonic()
-        self.engine.start()
-        self.times.note("Docker engine and base image", time.monotonic() - begun)
-        for name, prefix in NETWORKS.items():
-            self.engine.docker("network", "create", "--subnet", f"{prefix}.0/24", "--gateway", f"{prefix}.1", name)
-        begun = time.monotonic()
-        database = subprocess.Popen(
-            ["docker", "build", "-q", "-t", "stack-db", str(Path(__file__).parent / "database")],
-            env=self.engine.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        if os.environ.get("STACK_IMAGES") != "keep" or not self.docker("images", "--quiet", "site").strip():
-            self.walk("images")
-        assert database.wait(300) == 0, "the image of the database could not be built"
+        with ThreadPoolExecutor(1) as pool:
+            archive = pool.submit(self.walk, "archive")
+            self.engine.start()
+            self.times.note("Docker engine and base image", time.monotonic() - begun)
+            for name, prefix in NETWORKS.items():
+                self.docker("network", "create", "--subnet", f"{prefix}.0/24", "--gateway", f"{prefix}.1", name)
+            begun = time.monotonic()
+            if os.environ.get("STACK_IMAGES") != "keep" or not self.docker("images", "--quiet", "site").strip():
+                self.images.begin(SITE_HEAD, DATABASE)
+                archive.result()
+                self.images.ready(SYNCD, SITE_HEAD)
+                self.walk("images")
+            archive.result()
         self.times.note("images", time.monotonic() - begun)
 
     def close(self) -> None:
         """End everything that was started."""
         self.balancer.stop()
         self.engine.stop()
+        self.images.close()
 
     def start_database(self) -> None:
-        """The database's host, with the public key of the configuration."""
+        """The database's host, with the public key of the configuration. The database itself: await_database()."""
+        self.images.ready(DATABASE)
         key = (self.site / "config/tunnel/key.pub").read_text().strip()
         password = self.place / "db-password"
         password.write_text(DB_PASSWORD)
@@ -94,9 +97,20 @@ class Site:
                 "--publish",
                 f"{NETWORKS['host-db']}.1:2222:22",
             ),
-            *("--env", f"TUNNEL_KEY={key}", "--volume", f"{password}:/password:ro", "stack-db"),
+            *("--env", f"TUNNEL_KEY={key}", "--volume", f"{password}:/password:ro", DATABASE),
         )
+        until(self._sshd_answers, "sshd answers", 60)
+
+    def await_database(self) -> None:
+        """Return when the database answers."""
         until(self._database_answers, "the database answers", 90)
+
+    def _sshd_answers(self) -> bool:
+        try:
+            with socket.create_connection((f"{NETWORKS['host-db']}.1", 2222), 5) as sock:
+                return sock.recv(4) == b"SSH-"
+        except OSError:
+            return False
 
     def _database_answers(self) -> bool:
         try:
@@ -114,6 +128,12 @@ class Site:
         seed = ["--content", f"{self.site}/wp-content"] if content else []
         command = [str(REPOSITORY / "deploy" / name), *what, *where, *seed, *more]
         return run(command, env=self.engine.environment)
+
+    def remove(self, *nodes: str) -> None:
+        """Remove those of these containers that there are."""
+        there = self.docker("ps", "--all", "--format", "{{.Names}}").split()
+        if found := [node for node in nodes if node in there]:
+            self.docker("rm", "--force", *found)
 
     def own(self, path: Path) -> None:
         """Give a tree to the user of the site."""

@@ -72,6 +72,7 @@ def test_the_primary_seeds_itself_and_shows_nobody_the_set_up_page(site: Site) -
     site.walk("primary", NETWORK="host-a")
     site.times.note("primary ready, a new site", time.monotonic() - begun)
     node = site.direct(HOST_A)
+    site.await_database()
     until(lambda: answers(node, 302), "WordPress is there, and not installed", 30)
     for page in ("install.php", "install.php?step=2", "setup-config.php", "//install.php"):
         assert node.get(f"/wp-admin/{page}").status == 403, page

@@ -1,23 +1,17 @@
 """syncd alone as any user, and in an image that somebody has already."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from tests.stack.engine import CommandFailed
+from tests.stack.images import APACHE, added_lines
 from tests.stack.site import CONTENT, HOST_C, Site
 from tests.stack.waiting import until
-from tests.stack.walk import REPOSITORY
 
-pytestmark = [pytest.mark.stack, pytest.mark.heavy]
+pytestmark = pytest.mark.stack
 
-PAGE = REPOSITORY / "docs/add-to-your-image.md"
 MOST_LINES = 8
-APACHE = """FROM debian:bookworm-slim
-RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends apache2 \\
- && rm -rf /var/lib/apt/lists/* /var/www/html/* && echo ServerName site >>/etc/apache2/apache2.conf
-"""
 
 
 def test_the_agent_is_nobody_special(site: Site) -> None:
@@ -33,12 +27,8 @@ def test_the_agent_is_nobody_special(site: Site) -> None:
 
 
 def test_eight_lines_are_added_to_an_apache_image(site: Site) -> None:
-    found = re.search(r"```dockerfile\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    assert len(found[1].splitlines()) <= MOST_LINES
-    dockerfile = site.place / "Dockerfile.apache"
-    dockerfile.write_text(APACHE + found[1])
-    site.engine.build("apache", dockerfile, REPOSITORY)
+    assert len(added_lines().splitlines()) <= MOST_LINES
+    site.images.ready(APACHE)
     secret = Path(f"{site.site}/config/wp.secret")
     site.docker(
         *("run", "--detach", "--name", "site-apache", "--network", "host-c", "--publish", f"{HOST_C}:8090:80"),
@@ -47,7 +37,7 @@ def test_eight_lines_are_added_to_an_apache_image(site: Site) -> None:
             f"AGENT={site.walk.environment['AGENT']}",
             "--volume",
             f"{secret}:/run/secrets/wp.secret:ro",
-            "apache",
+            APACHE,
         ),
     )
     browser = site.direct(HOST_C)

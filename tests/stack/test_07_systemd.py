@@ -8,22 +8,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from tests.stack.engine import CommandFailed, run
+from tests.stack.images import SYSTEMD
 from tests.stack.site import Site
 from tests.stack.waiting import until
 from tests.stack.walk import REPOSITORY
 
 pytestmark = pytest.mark.stack
 
-IMAGE = """FROM syncd
-USER 0
-RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \\
-      systemd systemd-sysv dbus procps && rm -rf /var/lib/apt/lists/* /opt/syncd /usr/local/bin/syncd
-"""
 BOOT_DEADLINE = 60.0  # seconds
 WATCHDOG = 3  # seconds, in the test
 MOST_EXPOSED = 20  # tenths, of `systemd-analyze security`
@@ -123,13 +120,13 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(site: Site, large: Future[None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine that has nothing to do with the site, which gets its 600 MB meanwhile."""
     place = tmp_path_factory.mktemp("systemd")
-    (place / "Dockerfile").write_text(IMAGE)
-    site.engine.build("stack-systemd", place / "Dockerfile", place)
+    site.images.ready(SYSTEMD)
     root = place / "root"
     root.mkdir()
-    container = site.docker("create", "stack-systemd").strip()
+    container = site.docker("create", SYSTEMD).strip()
     exported = subprocess.Popen(["docker", "export", container], env=site.engine.environment, stdout=subprocess.PIPE)
     subprocess.run(["tar", "-x", "-C", str(root)], stdin=exported.stdout, check=True)
     assert exported.wait() == 0

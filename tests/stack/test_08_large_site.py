@@ -1,40 +1,27 @@
 """How long things take on a site of 600 MB."""
 
-import os
 import shutil
 import time
+from concurrent.futures import Future
 
 import pytest
 
 from tests.stack import wordpress
 from tests.stack.engine import run
+from tests.stack.large import FILES, LAST, SIZE
 from tests.stack.site import HOST_A, HOST_B, Site
 from tests.stack.waiting import until
 
-pytestmark = [pytest.mark.stack, pytest.mark.heavy]
+pytestmark = pytest.mark.stack
 
-FILES = 600
-SIZE = 1_000_000  # bytes of each
-SMALL = 4_000
 DEADLINE = 240.0  # seconds for what is only waited for
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _large(site: Site) -> None:
-    """600 MB more on the host, and everywhere."""
-    place = site.on_host("uploads/large")
-    for number in range(FILES):
-        directory = place / f"{number % 20}"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / f"{number}.bin").write_bytes(os.urandom(SIZE))
-    for number in range(SMALL):
-        directory = place / f"small-{number % 40}"
-        directory.mkdir(exist_ok=True)
-        (directory / f"{number}.txt").write_bytes(os.urandom(1_500))
-    site.own(place)
+def _everywhere(site: Site, large: Future[None]) -> None:
+    large.result()
     for node in ("site-a", "site-b"):
-        last = f"uploads/large/small-{(SMALL - 1) % 40}/{SMALL - 1}.txt"
-        until(lambda node=node, last=last: site.has(node, last) and site.in_sync(node), f"{node} has all", DEADLINE, 1)  # type: ignore[misc]
+        until(lambda node=node: site.has(node, LAST) and site.in_sync(node), f"{node} has all", DEADLINE, 1)  # type: ignore[misc]
 
 
 def test_the_primary_seeds_itself(site: Site) -> None:

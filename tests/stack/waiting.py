@@ -10,9 +10,14 @@ PATIENCE = float(os.environ.get("STACK_PATIENCE", "1"))
 _T = TypeVar("_T")
 
 
+def patient(deadline: float) -> float:
+    """Seconds to wait on this machine, at least `deadline`."""
+    return deadline * max(1.0, PATIENCE)
+
+
 def until(look: Callable[[], _T], what: str, deadline: float, step: float = 0.05) -> _T:
     """The first true result of look(). Raises TimeoutError that says what did not happen within `deadline` seconds."""
-    end = time.monotonic() + deadline * max(1.0, PATIENCE)
+    end = time.monotonic() + patient(deadline)
     while not (found := look()):
         if time.monotonic() > end:
             raise TimeoutError(f"not within {deadline:g} s: {what}")

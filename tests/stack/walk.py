@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.stack.waiting import patient
+
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/DEPLOYMENT.md"
 DEADLINE = 600.0  # seconds for a block
@@ -36,7 +38,7 @@ class Walk:
             capture_output=True,
             text=True,
             check=False,
-            timeout=DEADLINE,
+            timeout=patient(DEADLINE),
         )
         if done.returncode:
             raise StepFailed(f"{name}: {done.returncode}\n{done.stdout[-3_000:]}\n{done.stderr[-3_000:]}")
