@@ -1,6 +1,8 @@
 """Containers that are killed, lost and rebuilt: who serves, and what comes back."""
 
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +12,62 @@ from tests.stack.site import HOST_A, HOST_B, HOST_C, Site
 from tests.stack.waiting import until
 
 pytestmark = pytest.mark.stack
+
+
+class Strangers:
+    """A secondary on host C, and an agent that has as little as it: looked at from their meeting on."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.met = 0.0  # monotonic seconds
+        self.statuses: set[int] = set()  # of the page
+        self.words: set[str] = set()  # of the agent-check
+
+    def start(self) -> None:
+        """Return when the two have met."""
+        _start_two_empty_ones(self._site)
+        until(lambda: "connected" in self._site.logs("site-c"), "the two have met", 30)
+        self.met = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self.met:
+            self._thread.join()
+
+    def _look(self) -> None:
+        while not self._stop.wait(0.2):
+            try:
+                self.statuses.add(self._site.direct(HOST_C).get("/").status)
+                self.words.add(self._site.agent_check(HOST_C))
+            except OSError:
+                self.statuses.add(0)
+
+
+def _start_two_empty_ones(site: Site) -> None:
+    empty = site.place / "empty"
+    for name in ("state", "data"):
+        (empty / name).mkdir(parents=True)
+    site.own(empty)
+    mounts = [f"{site.site}/agent:/config:ro", f"{empty}/state:/state", f"{empty}/data:/data"]
+    volumes = [word for mount in mounts for word in ("--volume", mount)]
+    where = ["--name", "agent-c", "--network", "host-c", "--user", "33:33"]
+    site.docker("run", "--detach", *where, *volumes, "syncd")
+    site.script("start-secondary.sh", "site-c", HOST_C, "host-c", agent="agent-c:55555")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strangers(site: Site) -> Iterator[Strangers]:
+    strangers = Strangers(site)
+    try:
+        strangers.start()
+        yield strangers
+    finally:
+        strangers.stop()
+        site.remove("site-c", "agent-c")
 
 
 @pytest.fixture(scope="module")
@@ -58,25 +116,11 @@ def test_the_rebuilt_primary_has_all_and_fetches_little(site: Site, editor: Brow
     assert wordpress.logged_in(editor)
 
 
-def test_where_all_are_fresh_nobody_is_routed(site: Site) -> None:
-    """A secondary, and an agent that has as little as it: neither makes the other ready."""
-    empty = site.place / "empty"
-    for name in ("state", "data"):
-        (empty / name).mkdir(parents=True)
-    site.docker(
-        "run", "--rm", "--volume", f"{empty}:/x", "--user", "0", "--entrypoint", "chown", "syncd", "-R", "33:33", "/x"
-    )
-    mounts = [f"{site.site}/agent:/config:ro", f"{empty}/state:/state", f"{empty}/data:/data"]
-    volumes = [word for mount in mounts for word in ("--volume", mount)]
-    where = ["--name", "agent-c", "--network", "host-c", "--user", "33:33"]
-    site.docker("run", "--detach", *where, *volumes, "syncd")
-    site.script("start-secondary.sh", "site-c", HOST_C, "host-c", agent="agent-c:55555")
-    until(lambda: "connected" in site.logs("site-c"), "the two have met", 30)
-    began = time.monotonic()
-    while time.monotonic() - began < 15:  # past publish_alone_after
-        assert site.direct(HOST_C).get("/").status == 503
-        assert "up" not in site.agent_check(HOST_C)
+def test_where_all_are_fresh_nobody_is_routed(site: Site, strangers: Strangers) -> None:
+    until(lambda: time.monotonic() - strangers.met > 15, "past publish_alone_after", 20)
+    strangers.stop()
+    assert strangers.statuses == {503}
+    assert not any("up" in word for word in strangers.words)
     assert not site.status("site-c")["folders"][0]["classes"][0]["ready"]
-    site.docker("rm", "--force", "site-c", "agent-c")
     assert site.browser().get("/").good
     assert site.shows(HOST_B)
