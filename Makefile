@@ -13,7 +13,7 @@ AGAIN := --reruns 1 -rR
 QUICK := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm )$(BIN)/pytest $(AGAIN) -n 4 -m "not root and not heavy"
 PURE := tests/protocol tests/core
 
-.PHONY: help setup demo test lint pure rest test-heavy test-long test-root test-stack test-stack-short bench format install uninstall dist clean
+.PHONY: help setup demo test lint pure rest test-heavy test-long test-root test-stack bench format install uninstall dist clean
 
 help:
 	@echo "make demo       a primary and a fresh secondary on this machine, in under a minute"
@@ -21,7 +21,6 @@ help:
 	@echo "make test-heavy many random cases, kills at system calls, and tests that take long"
 	@echo "make test-root  the tests that need root and network namespaces"
 	@echo "make test-stack the deployment of docs/DEPLOYMENT.md with the real programs (root; Docker, HAProxy, ...)"
-	@echo "make test-stack-short   the same without what takes minutes or measures"
 	@echo "make test-long  hours of random cases and kills (HOURS=$(HOURS))"
 	@echo "make bench      how fast it is, against others that are installed (root, an hour)"
 	@echo "make install    syncd as a service of this machine (sudo; PREFIX=$(PREFIX)); also the upgrade"
@@ -70,9 +69,6 @@ test-root: setup
 
 test-stack: setup
 	$(BIN)/pytest -v -s -x -m stack tests/stack
-
-test-stack-short: setup
-	$(BIN)/pytest -v -s -x -m "stack and not heavy" tests/stack
 
 bench: setup
 	$(BIN)/python -m benchmarks
