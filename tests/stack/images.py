@@ -22,6 +22,8 @@ _SYSTEMD = """FROM syncd
 USER 0
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \\
       systemd systemd-sysv dbus procps && rm -rf /var/lib/apt/lists/* /opt/syncd /usr/local/bin/syncd
+COPY dist/syncd-*-cp311-*.tar.gz /root/
+RUN tar -xzf /root/syncd-*.tar.gz -C /root && /root/syncd-*/install.sh
 """
 
 
@@ -78,4 +80,4 @@ def _recipe(tag: str) -> tuple[str, Path | None]:
     if tag == APACHE:
         return _APACHE + added_lines(), REPOSITORY
     assert tag == SYSTEMD
-    return _SYSTEMD, None
+    return _SYSTEMD, REPOSITORY

@@ -17,7 +17,6 @@ from tests.stack.engine import CommandFailed, run
 from tests.stack.images import SYSTEMD
 from tests.stack.site import Site
 from tests.stack.waiting import until
-from tests.stack.walk import REPOSITORY
 
 pytestmark = pytest.mark.stack
 
@@ -130,10 +129,6 @@ def machine(site: Site, large: Future[None], tmp_path_factory: pytest.TempPathFa
     exported = subprocess.Popen(["docker", "export", container], env=site.engine.environment, stdout=subprocess.PIPE)
     subprocess.run(["tar", "-x", "-C", str(root)], stdin=exported.stdout, check=True)
     assert exported.wait() == 0
-    (archive,) = (REPOSITORY / "dist").glob("syncd-*-cp311-*.tar.gz")
-    run(["tar", "-xzf", str(archive), "-C", str(root / "root")])
-    (unpacked,) = (root / "root").glob("syncd-*")
-    run(["chroot", str(root), f"/root/{unpacked.name}/install.sh"])
     for name, place_of_secret, port in (
         ("sync", "${CREDENTIALS_DIRECTORY}/wp.secret", 55555),
         ("two", "two.secret", 55556),
