@@ -45,7 +45,7 @@ from syncd.store.hasher import Hasher
 from syncd.store.index import SqliteIndex
 from syncd.store.look import Stat
 from syncd.store.remains import Remains
-from syncd.store.scanner import Gone, Scanner
+from syncd.store.scanner import Gone, Passed, Scanner
 
 SCAN_SLICE_ENTRIES: Final = 2_000  # entries looked at before other work may go between
 SCAN_SLICE_BYTES: Final = 32 << 20  # bytes hashed before other work may go between
@@ -209,8 +209,9 @@ class Ledger(Steady):
         if below:
             self.observe_above([*ancestors(below), below], findings)
         for item in self.tree.scanner.compare(stats, self.seen(below, refused), self._clock()):
-            entries += 1
-            if isinstance(item, Problem):
+            if isinstance(item, Passed):
+                entries += item.entries
+            elif isinstance(item, Problem):
                 self.trouble(item, findings)
             elif isinstance(item, Gone):
                 if not self._waits(item.path, True, findings.report.units):

@@ -19,6 +19,7 @@ from syncd.store.root import is_replicated
 
 YOUNG: Final = 2_000_000_000  # ns: another write within the clock steps of some file systems would not show
 _AT_ONCE: Final = 256  # entries looked at before they are handed out: few, so that what is handed out is fresh
+_LONGEST: Final = 86_400 * 1_000_000_000  # ns that a walk takes at most
 _SPECIAL: Final = "skipped: a device, socket or FIFO"
 _FOREIGN: Final = "skipped: lies on another file system"
 
@@ -33,6 +34,12 @@ class Gone(NamedTuple):
     """What was seen at the path is not there any more."""
 
     path: bytes
+
+
+class Passed(NamedTuple):
+    """So many entries of the walk, and rows, went by since the last one: here others may have their turn."""
+
+    entries: int
 
 
 class Scanner:
@@ -83,19 +90,25 @@ class Scanner:
 
     def compare(
         self, stats: Iterable[Stat | Problem], rows: Iterable[tuple[bytes, Disk]], now: int
-    ) -> Iterator[Changed | Gone | Problem]:
-        """Join what `walk` finds with what the index last saw, (key, Disk) in order. now: ns.
+    ) -> Iterator[Changed | Gone | Problem | Passed]:
+        """Join what `walk` finds with what the index last saw, (key, Disk) in order. now: ns, when the walk begins.
 
         Nothing that is unknown or ignored is Gone.
         """
-        missing = _Missing(self, self._ignored)
+        missing = _Missing(self, self._ignored, now)
         remaining = iter(rows)
         row = next(remaining, None)
+        passed = 0
         for item in stats:
+            passed += 1
             key = to_key(item.path)
             while row is not None and row[0] < key:
                 yield from missing.judge(*row)
                 row = next(remaining, None)
+                passed += 1
+            if passed >= _AT_ONCE:
+                yield Passed(passed)
+                passed = 0
             if isinstance(item, Problem):
                 yield item
                 missing.unknown(item.path)
@@ -110,6 +123,11 @@ class Scanner:
         while row is not None:
             yield from missing.judge(*row)
             row = next(remaining, None)
+            passed += 1
+            if passed >= _AT_ONCE:
+                yield Passed(passed)
+                passed = 0
+        yield Passed(passed)
 
     def stat_one(self, path: bytes) -> Stat | Problem | None:
         """What is at `path` now, ignored or not; None for nothing, and for what is hidden."""
@@ -222,7 +240,9 @@ class Scanner:
 class _Missing:
     """Judges rows, in order, that the walk has brought nothing for."""
 
-    def __init__(self, scanner: Scanner, ignored: Callable[[bytes, bool], bool]) -> None:
+    def __init__(self, scanner: Scanner, ignored: Callable[[bytes, bool], bool], began: int) -> None:
+        """began: when the walk did, wall clock in ns."""
+        self._began = began
         self._scanner = scanner
         self._ignored = ignored
         self._unknown = b""  # rows below this key are unknown or ignored
@@ -251,6 +271,8 @@ class _Missing:
                 self.unknown(path)
                 yield there
                 return
+            if there is not None and self._is_new(there, seen):
+                return
             if there is not None and self._is_listed(path):
                 yield Changed(there)
                 return
@@ -259,6 +281,14 @@ class _Missing:
         elif self._is_ignored(path, is_directory):
             return
         yield Gone(path)
+
+    def _is_new(self, there: Stat, seen: Disk) -> bool:
+        """Whether it is what the index saw there after the walk had begun, as in a first sync that goes on meanwhile.
+
+        Such a directory would have to be listed again and again, and each name taken for a change. Times are trusted
+        for a day ahead only: what is put off where a clock was set back is put off no longer.
+        """
+        return 0 <= seen.ctime - self._began < _LONGEST and not differs(there, seen)
 
     def _is_listed(self, path: bytes) -> bool:
         """A directory is listed again only for what it did not have before: it may have a million names."""

@@ -14,13 +14,14 @@ from protocol.paths import to_key
 from syncd.core.events import Problem
 from syncd.core.index import Disk
 from syncd.store import scanner as scanner_module
-from syncd.store.scanner import Changed, Gone, Scanner
+from syncd.store.scanner import Changed, Gone, Passed, Scanner
 from tests.store.trees import (
     LATER,
     NAMES,
     SOME_TIME,
     Folder,
     Tree,
+    differences,
     make_tree,
     paths,
     trees,
@@ -164,12 +165,12 @@ def test_what_comes_back_during_the_walk_is_not_gone(folder: Folder) -> None:
     os.unlink(folder.at(b"a"))
     stats = list(folder.scanner.walk())
     folder.write(b"a", b"again")
-    (found,) = folder.scanner.compare(stats, rows, LATER)
+    (found,) = differences(folder.scanner.compare(stats, rows, LATER))
     assert isinstance(found, Changed)
     assert found.stat.path == b"a"
     os.unlink(folder.at(b"a"))
     os.mkfifo(folder.at(b"a"))
-    (trouble,) = folder.scanner.compare(stats, rows, LATER)
+    (trouble,) = differences(folder.scanner.compare(stats, rows, LATER))
     assert isinstance(trouble, Problem)
 
 
@@ -183,20 +184,16 @@ def test_a_name_that_is_only_taken_for_another_is_gone(folder: Folder, monkeypat
         return real(b"Foo" if path == b"foo" else path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "stat", folding)
-    found = list(folder.scanner.compare(folder.scanner.walk(), rows, LATER))
+    found = differences(folder.scanner.compare(folder.scanner.walk(), rows, LATER))
     assert paths(found) == [b"Foo", b"foo"]
     assert isinstance(found[1], Gone)
     assert b"x" not in folder.scanner.names_beside(b"missing/x")
 
 
-def test_a_directory_that_grows_meanwhile_is_listed_once_more_and_not_for_each_name(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in a first sync, in which a scan meets what was placed after it had listed the directory."""
-    for number in range(300):
-        folder.write(b"d/%03d" % number, b"")
-    rows = sorted((to_key(path), disk) for path, disk in folder.seen_tree().items())
-    listings = []
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by a descriptor with each listing of a directory."""
+    listings: list[int] = []
     real = scanner_module.names_in
 
     def listed(fd: int) -> list[bytes]:
@@ -204,10 +201,51 @@ def test_a_directory_that_grows_meanwhile_is_listed_once_more_and_not_for_each_n
         return real(fd)
 
     monkeypatch.setattr(scanner_module, "names_in", listed)
-    found = list(folder.scanner.compare([], rows, LATER))
+    return listings
+
+
+def test_a_directory_that_grows_meanwhile_is_listed_once_more_and_not_for_each_name(
+    folder: Folder, listings: list[int]
+) -> None:
+    """As on a peer of a node that is filled, where a scan meets what came after it had listed the directory."""
+    for number in range(300):
+        folder.write(b"d/%03d" % number, b"")
+    rows = sorted((to_key(path), disk) for path, disk in folder.seen_tree().items())
+    listings.clear()
+    found = differences(folder.scanner.compare([], rows, LATER))
     assert all(isinstance(item, Changed) for item in found)
     assert len(found) == 301
     assert len(listings) == 2, "of the root and of the directory"
+
+
+def test_what_was_placed_since_the_walk_began_is_no_difference(folder: Folder, listings: list[int]) -> None:
+    """A first sync places files as fast as a scan looks: each would be hashed, and the directory listed anew."""
+    folder.write(b"d/0", b"")
+    began = folder.seen(b"d/0").ctime
+    before = {b"d": folder.seen(b"d"), b"d/0": folder.seen(b"d/0")}
+    stats = list(folder.scanner.walk())
+    for number in range(1, 300):
+        folder.write(b"d/%03d" % number, b"")
+    placed = {path: disk for path, disk in folder.seen_tree().items() if path not in before}
+    folder.write(b"d/100", b"edited")
+    os.unlink(folder.at(b"d/200"))
+    rows = sorted((to_key(path), disk) for path, disk in {**before, **placed}.items())
+    listings.clear()
+    found = differences(folder.scanner.compare(stats, rows, began))
+    assert [type(item) for item in found if item not in (Changed(stat) for stat in stats)] == [Changed, Gone]
+    assert paths(found)[-2:] == [b"d/100", b"d/200"]
+    assert len(listings) == 1, "for the edit"
+
+
+def test_it_pauses_where_nothing_is_different(folder: Folder) -> None:
+    """Very many files that are as they were must not keep all else waiting until the last of them was looked at."""
+    for number in range(1_000):
+        folder.write(b"d/%03d" % number, b"")
+    rows = sorted((to_key(path), disk) for path, disk in folder.seen_tree().items())
+    for stats, seen in ((folder.scanner.walk(), rows), (iter(()), rows)):
+        passed = [item for item in folder.scanner.compare(stats, seen, LATER) if isinstance(item, Passed)]
+        assert sum(item.entries for item in passed) == 1_001
+        assert max(item.entries for item in passed) <= 257
 
 
 def test_new_and_gone_at_both_ends(folder: Folder) -> None:

@@ -21,7 +21,7 @@ from syncd.store.hasher import Hasher
 from syncd.store.look import Stat
 from syncd.store.parents import LocalPolicy
 from syncd.store.root import Root
-from syncd.store.scanner import Changed, Gone, Scanner
+from syncd.store.scanner import Changed, Gone, Passed, Scanner
 from syncd.store.staging import Staging
 
 KEY: Final = b"k" * 32
@@ -47,6 +47,11 @@ def link_entry(target: bytes, mtime: int = SOME_TIME) -> Entry:
 def directory_entry(mode: int = 0o755) -> Entry:
     """What a directory is."""
     return Entry(Kind.DIR, DIRECTORY_CONTENT, 0, mode, 0, b"")
+
+
+def differences(found: Iterable[Changed | Gone | Problem | Passed]) -> list[Changed | Gone | Problem]:
+    """What a comparison says of paths."""
+    return [item for item in found if not isinstance(item, Passed)]
 
 
 class Folder:
@@ -128,7 +133,7 @@ class Folder:
     def compare(self, rows: dict[bytes, Disk], now: int = LATER) -> list[Changed | Gone | Problem]:
         """What a scan finds against these rows."""
         ordered = sorted((to_key(path), disk) for path, disk in rows.items())
-        return list(self.scanner.compare(self.scanner.walk(), ordered, now))
+        return differences(self.scanner.compare(self.scanner.walk(), ordered, now))
 
     def tree(self) -> Tree:
         """The tree as it is, read by other means than the code under test."""
