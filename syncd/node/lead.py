@@ -5,10 +5,11 @@ so the others wait to be asked until the lead is given up, or its holder brings 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-PATIENCE: Final = 10.0  # seconds without an answer after which the lead is lost
+PATIENCE: Final = 10.0  # seconds of waiting for an answer after which the lead is lost
 
 
 class Lead:
@@ -19,6 +20,7 @@ class Lead:
         self._loop = asyncio.get_running_loop()
         self._holder: object | None = None
         self._seen = 0.0
+        self._works = False  # on what the holder brought: nobody waits for more of it
         self._timer: asyncio.TimerHandle | None = None
 
     def is_held_by(self, holder: object) -> bool:
@@ -34,13 +36,20 @@ class Lead:
         """`holder` has it from now on; nobody may have it yet."""
         assert self._holder is None
         self._holder = holder
+        self._works = False
         self._seen = self._loop.time()
         self._watch()
 
-    def renew(self, holder: object) -> None:
-        """`holder` brought something."""
+    @contextmanager
+    def work(self, holder: object) -> Iterator[None]:
+        """`holder` brought something. While the with statement works on it, it loses nothing by our being slow."""
         if self._holder is holder:
-            self._seen = self._loop.time()
+            self._works = True
+        try:
+            yield
+        finally:
+            if self._holder is holder:
+                self._works, self._seen = False, self._loop.time()
 
     def free(self, holder: object) -> None:
         """`holder` does not need it any more."""
@@ -51,7 +60,7 @@ class Lead:
             self._on_free()
 
     def _watch(self) -> None:
-        holder, due = self._holder, self._seen + PATIENCE
+        holder, due = self._holder, (self._loop.time() if self._works else self._seen) + PATIENCE
         if due <= self._loop.time():
             self.free(holder)
         else:

@@ -151,7 +151,12 @@ class Puller:
         pull = self._pull
         if pull is None:
             raise RemoteError("an answer that nobody asked for")
-        self._lead.renew(self)
+        with self._lead.work(self):
+            await self._take(pull, message)
+        if self._pull is None and self._latest is not None and self._latest.root != self._root:
+            await self.consider(self._latest, own_root())
+
+    async def _take(self, pull: Pull, message: Pages | Leaves | Records) -> None:
         if isinstance(message, Pages):
             await self._hands.run(pull.on_pages, message.id, list(message.pages), message.next)
         elif isinstance(message, Leaves):
@@ -171,8 +176,6 @@ class Puller:
             await self._merged()
             await self._hands.run(pull.on_records_end, message.id, None)
         await self._advance()
-        if self._pull is None and self._latest is not None and self._latest.root != self._root:
-            await self.consider(self._latest, own_root())
 
     async def _gather(self, message: Records) -> bool:
         """Merge records, some messages with contents at once; False while more are waited for.

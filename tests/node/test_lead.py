@@ -16,7 +16,8 @@ async def test_it_is_given_up_once_and_by_its_holder_only() -> None:
     assert lead.taken
     assert lead.is_held_by("a")
     lead.free("b")
-    lead.renew("b")
+    with lead.work("b"):
+        pass
     assert lead.is_held_by("a")
     lead.free("a")
     lead.free("a")
@@ -41,7 +42,27 @@ async def test_who_brings_something_keeps_it(monkeypatch: pytest.MonkeyPatch) ->
     lead = Lead(lambda: None)
     lead.take("a")
     now += lead_module.PATIENCE - 1
-    lead.renew("a")
+    with lead.work("a"):
+        pass
+    now += lead_module.PATIENCE - 1
+    lead._watch()
+    assert lead.taken
+    now += 1
+    lead._watch()
+    assert not lead.taken
+
+
+async def test_who_waits_for_us_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long we take over what it brought: without the lead all that is left would come one by one."""
+    now = 100.0
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    lead = Lead(lambda: None)
+    lead.take("a")
+    with lead.work("a"):
+        now += 2 * lead_module.PATIENCE
+        lead._watch()
+        assert lead.taken
     now += lead_module.PATIENCE - 1
     lead._watch()
     assert lead.taken
