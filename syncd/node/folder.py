@@ -73,7 +73,7 @@ class Folder:
         )  # fmt: skip
         self.watching = Watching(
             workshop.ledger, workshop.hands, workshop.watcher, settings.folder_rescan_interval, self._units, node.clock,
-            workshop.distrust, self.take, self._scan_phase,
+            workshop.distrust, lambda: self.standing.filling, self.take, self._scan_phase,
         )  # fmt: skip
         self.finding = Finding(settings, node, workshop, endpoint, self.peers)
         self._tending = Tending(workshop.retention, workshop.hands, self.take)

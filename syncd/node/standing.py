@@ -167,6 +167,11 @@ class Standing:
         return sum(size for _, size in self.facts.totals.needs.values())
 
     @property
+    def filling(self) -> bool:
+        """Whether a peer fills the tree of a node that publishes nothing yet."""
+        return self.facts.fresh and self.pulling
+
+    @property
     def starved(self) -> bool:
         """Whether files wait for room on the disk."""
         return self.facts.shortage is not None and self.need_files > 0

@@ -35,8 +35,9 @@ class Watching:
     """watcher: None if there is none on this system. interval: seconds between full scans while watching; 0: none.
 
     units: which directories are looked at as a whole, when they are settled; for this thread. wall: clock, ns.
-    guard(): in the worker thread, why the tree must not be believed, or None. on_phase(begins): a full scan begins or
-    has ended.
+    guard(): in the worker thread, why the tree must not be believed, or None. is_filling(): whether a peer fills the
+    tree of a node that publishes nothing yet: all of it is looked at when that is over, and no more often than that.
+    on_phase(begins): a full scan begins or has ended.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watching:
         units: Units,
         wall: Callable[[], int],
         guard: Callable[[], str | None],
+        is_filling: Callable[[], bool],
         on_report: Callable[[Report], None],
         on_phase: Callable[[bool], None],
     ) -> None:
@@ -59,6 +61,7 @@ class Watching:
         self._units = units
         self._wall = wall
         self._guard = guard
+        self._is_filling = is_filling
         self._on_report = on_report
         self._on_phase = on_phase
         self._loop = asyncio.get_running_loop()
@@ -198,16 +201,23 @@ class Watching:
             self._scans_done += 1
             async with self._scan_finished:
                 self._scan_finished.notify_all()
-            pause: float | None = self._interval if self.complete else min(self._interval, UNWATCHED_INTERVAL)
-            if not self._interval:
-                pause = None if self.complete else UNWATCHED_INTERVAL
-            if self.held is not None:
-                pause = UNWATCHED_INTERVAL
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Return when the next full scan is due."""
+        pause: float | None = self._interval if self.complete else min(self._interval, UNWATCHED_INTERVAL)
+        if not self._interval:
+            pause = None if self.complete else UNWATCHED_INTERVAL
+        if self.held is not None:
+            pause = UNWATCHED_INTERVAL
+        while True:
             try:
                 async with asyncio.timeout(pause):
                     await self._scan_wanted.wait()
             except TimeoutError:
-                pass
+                if self.held is None and self._is_filling():
+                    continue
+            return
 
     async def _scan(self, below: bytes) -> None:
         self.held = await self._hands.run(self._guard)
@@ -225,7 +235,8 @@ class Watching:
         try:
             while (report := await self._hands.run(next, slices, None)) is not None:
                 self.scanned_entries += report.entries
-                self._tell(report)
+                if report != Report(entries=report.entries):
+                    self._tell(report)
         finally:
             self._scans -= 1
         await self._each(self._judging.review())
