@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import select
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +21,9 @@ NAMES = 100_000
 MEMORY = 150 * MIB  # what a node may take at most, but for
 PER_NAME = 120  # bytes: the names of a directory are sorted in memory
 FILLED = 8  # of so many files one has bytes: empty ones take no room where files are in memory
-DEADLINE = 3_000.0  # seconds
+DEADLINE = 3_000.0  # seconds, of each step
+TELL = 10.0  # seconds between two lines about how far it is
+STEP = 0.25  # seconds between two looks
 
 
 def fill(directory: Path, names: int) -> None:
@@ -42,6 +45,42 @@ def most_memory(daemon: Daemon) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
+def until(done: Callable[[], bool], daemons: list[Daemon], say: Callable[[str], None]) -> None:
+    """Wait until it is so, and tell now and then how far they are. Raises AssertionError after the deadline."""
+    begin = told = time.monotonic()
+    while not done():
+        now = time.monotonic()
+        assert now < begin + DEADLINE, [daemon.log_text() for daemon in daemons]
+        if now >= told + TELL:
+            told = now
+            say("; ".join(progress(daemon) for daemon in daemons))
+        select.select([], [], [], STEP)
+
+
+def progress(daemon: Daemon) -> str:
+    """One node in a line."""
+    now = daemon.status()
+    return f"{daemon.base.name} {now['state']}, {now['files']} files, {now['need_files']} needed, {taken(daemon)}"
+
+
+def taken(daemon: Daemon) -> str:
+    """Of the machine."""
+    assert daemon.process is not None
+    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return f"{most_memory(daemon) // MIB} MiB and {seconds:.0f} s of CPU"
+
+
+def assert_alike(one: Path, two: Path) -> None:
+    """The same names, sizes, modes, times and bytes."""
+    names = sorted(os.listdir(one))
+    assert names == sorted(os.listdir(two))
+    for name in names:
+        mine, other = (one / name).lstat(), (two / name).lstat()
+        assert (mine.st_size, mine.st_mode, mine.st_mtime_ns) == (other.st_size, other.st_mode, other.st_mtime_ns), name
+        assert not mine.st_size or (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
 def check(base: Path, names: int, say: Callable[[str], None]) -> None:
     """All of it. say(what was measured). Raises AssertionError."""
     began = time.monotonic()
@@ -56,24 +95,24 @@ def check(base: Path, names: int, say: Callable[[str], None]) -> None:
         fill(one.tree / "uploads", names)
         lap("made")
         one.start()
-        one.wait_settled(DEADLINE)
-        lap("scanned")
+        until(lambda: bool(one.status()["settled"]), [one], say)
+        lap(f"scanned: {taken(one)}")
         two = cluster.add("two", knows=[one]).start()
-        two.wait(state="in-sync", deadline=DEADLINE)
-        lap("synced")
-        two.rescan()
-        two.wait(state="in-sync", deadline=DEADLINE)
+        until(lambda: two.status()["state"] == "in-sync", [one, two], say)
+        lap(f"synced: one {taken(one)}, two {taken(two)}")
+        two.rescan(DEADLINE)
+        until(lambda: two.status()["state"] == "in-sync", [two], say)
         lap("scanned again")
         (two.tree / f"uploads/{names // 2:08d}.jpg").write_bytes(b"edited")
         (two.tree / "uploads/a new one.jpg").write_bytes(b"new")
         await_file(one.tree / "uploads/a new one.jpg", b"new")
         await_file(one.tree / f"uploads/{names // 2:08d}.jpg", b"edited")
-        assert sorted(os.listdir(one.tree / "uploads")) == sorted(os.listdir(two.tree / "uploads"))
-        last = (names - 1) // FILLED * FILLED
-        assert (two.tree / f"uploads/{last:08d}.jpg").read_bytes() == b"%d" % last
+        lap("two changes went back")
+        assert_alike(one.tree / "uploads", two.tree / "uploads")
+        lap(f"{len(os.listdir(two.tree / 'uploads'))} files found to be alike")
         for daemon in (one, two):
             assert daemon.status()["problems"] == []
-            say(f"{daemon.base.name} took {most_memory(daemon) // MIB} MiB")
+            say(f"{daemon.base.name} took {taken(daemon)}")
             assert most_memory(daemon) <= MEMORY + names * PER_NAME
 
 

@@ -225,9 +225,9 @@ class Daemon:
                 raise AssertionError(f"{self.base.name} does not settle:\n{self.log_text()}")
             select.select([], [], [], 0.05)
 
-    def rescan(self) -> None:
+    def rescan(self, deadline: float = DEFAULT_DEADLINE) -> None:
         """A full scan, to its end."""
-        assert self.get("/v1/rescan", method="POST", deadline=DEFAULT_DEADLINE)[0] == 200
+        assert self.get("/v1/rescan", method="POST", deadline=deadline)[0] == 200
 
     def log_text(self) -> str:
         """The end of the log."""
