@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from protocol.limits import MAX_PATH, RESERVED_NAME
@@ -12,7 +13,7 @@ from syncd.core.events import SKIPPED, Problem
 from syncd.core.index import Disk
 from syncd.core.links import Refusal, refuses_none
 from syncd.store import syscalls
-from syncd.store.directories import Directories, Names, names_in
+from syncd.store.directories import Directories, Names, SortedNames, each_name
 from syncd.store.look import Stat, differs, kind_of, take
 from syncd.store.moves import lstat
 from syncd.store.root import is_replicated
@@ -159,29 +160,26 @@ class Scanner:
     def names_beside(self, path: bytes) -> Names:
         """What the directory above lists; a file system may take another name for one of these."""
         try:
-            return Names(names_in(self._directories.parent(path)[0]))
+            return Names(each_name(self._directories.parent(path)[0]))
         except OSError:
             return Names(())
 
     def _entries(self, path: bytes) -> Iterator[Stat | Problem]:
         try:
             fd = self._directories.open(path)
-            names = names_in(fd)
-            if RESERVED_NAME in names:
-                if path and is_replicated(fd):
-                    yield Problem(path, "list", "skipped: another replicated folder")
-                    return
-                if not path:
-                    names.remove(RESERVED_NAME)
+            names = SortedNames(each_name(fd))
+            if path and is_replicated(fd):
+                yield Problem(path, "list", "skipped: another replicated folder")
+                return
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             yield _problem(path, error)
             return
-        names.sort()
         prefix = path + b"/" if path else b""
-        for start in range(0, len(names), _AT_ONCE):
-            yield from self._look_at(path, prefix, names[start : start + _AT_ONCE])
+        remaining = (name for name in names if path or name != RESERVED_NAME)
+        while some := list(islice(remaining, _AT_ONCE)):
+            yield from self._look_at(path, prefix, some)
 
     def _look_at(self, path: bytes, prefix: bytes, names: list[bytes]) -> list[Stat | Problem]:
         """One look at each of some names in a directory."""

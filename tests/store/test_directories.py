@@ -2,12 +2,14 @@
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from syncd.store.directories import KEPT, TRUST_SECONDS, Directories, Names, names_in
+from syncd.store import directories
+from syncd.store.directories import KEPT, TRUST_SECONDS, Directories, Names, SortedNames, names_in
 from tests.store.trees import shorten
 
 
@@ -162,3 +164,25 @@ def test_names_are_bytes(tmp_path: Path, tree: Directories) -> None:
     with pytest.raises(NotADirectoryError):
         names_in(file)
     os.close(file)
+
+
+@pytest.mark.parametrize("number", [0, 1, 4, 5, 8, 9, 30])
+def test_very_many_names_are_sorted_in_runs(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directories, "_RUN", 4)
+    monkeypatch.setattr(directories, "_PACKED", 3)
+    names = [b"%d \xff\n" % (7 * place % 31) for place in range(number)]
+    listed = SortedNames(iter(names))
+    assert list(listed) == sorted(names)
+    assert list(listed) == sorted(names), "as often as one likes"
+
+
+def test_very_many_names_take_little_more_than_their_letters() -> None:
+    tracemalloc.start()
+    try:
+        listed = SortedNames(b"%08d" % number for number in range(200_000))
+        size, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 6_000_000, "with 65 536 names of the last run as they are"
+    assert most < 12_000_000
+    assert next(iter(listed)) == b"00000000"

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -151,10 +151,10 @@ def test_an_unreadable_root_makes_everything_unknown(folder: Folder, monkeypatch
     folder.write(b"a", b"")
     rows = folder.seen_tree()
 
-    def broken(_: int) -> list[bytes]:
+    def broken(_: int) -> Iterator[bytes]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(scanner_module, "names_in", broken)
+    monkeypatch.setattr(scanner_module, "each_name", broken)
     assert folder.compare(rows) == [Problem(b"", "list", "Permission denied")]
 
 
@@ -194,13 +194,13 @@ def test_a_name_that_is_only_taken_for_another_is_gone(folder: Folder, monkeypat
 def listings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by a descriptor with each listing of a directory."""
     listings: list[int] = []
-    real = scanner_module.names_in
+    real = scanner_module.each_name
 
-    def listed(fd: int) -> list[bytes]:
+    def listed(fd: int) -> Iterator[bytes]:
         listings.append(fd)
         return real(fd)
 
-    monkeypatch.setattr(scanner_module, "names_in", listed)
+    monkeypatch.setattr(scanner_module, "each_name", listed)
     return listings
 
 
