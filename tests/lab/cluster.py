@@ -296,7 +296,18 @@ class Cluster:
 
 
 def snapshot(tree: Path) -> dict[bytes, tuple[Any, ...]]:
-    """{path: what it is} of a tree of any depth, without `.syncd`: kind, mode, mtime (ns), bytes or target."""
+    """{path: what it is} of a tree of any depth, without `.syncd`: kind, mode, mtime (ns), bytes or target.
+
+    Where something is replaced or goes while it is looked at, all is looked at again.
+    """
+    while True:
+        try:
+            return _snapshot(tree)
+        except (FileNotFoundError, NotADirectoryError):
+            os.stat(tree)
+
+
+def _snapshot(tree: Path) -> dict[bytes, tuple[Any, ...]]:
     found: dict[bytes, tuple[Any, ...]] = {}
     stack = [b""]
     while stack:
