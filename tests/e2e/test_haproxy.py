@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_traffic import agent, fill, verb, with_agent
+from tests.e2e.test_traffic import agent, fill, with_agent
 from tests.lab.cluster import Cluster
 from tests.lab.haproxy import Balancer, Site, more_answers, needs_haproxy, visitors
 
@@ -31,12 +31,12 @@ def test_who_is_ready_gets_visitors_and_who_drains_does_not(cluster: Cluster, tm
             balancer.wait("two", "UP")
             assert agent(two_port) == "up ready 100%\n"
             with visitors(balancer) as answers:
-                verb(two, "drain")
+                two.verb("drain")
                 balancer.wait("two", "DRAIN", "DRAIN (agent)")
                 before = len(answers)
                 more_answers(answers)
                 assert set(answers[before + 2 :]) == {(200, "<title>one</title>")}
-                verb(two, "undrain")
+                two.verb("undrain")
                 balancer.wait("two", "UP")
             assert {status for status, _ in answers} == {200}
             assert len({balancer.get() for _ in range(10)}) == 2

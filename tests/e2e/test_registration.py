@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.node.haproxy import Runtime
-from tests.e2e.test_traffic import CLASSES, fill, verb
+from tests.e2e.test_traffic import CLASSES, fill
 from tests.lab.cluster import Cluster, Daemon, await_condition
 from tests.lab.haproxy import Balancer, Site, more_answers, needs_haproxy, visitors
 
@@ -49,12 +49,12 @@ def test_slots_are_filled_and_emptied(cluster: Cluster, tmp_path: Path) -> None:
             balancer.wait("node2", "UP")
             more_answers(answers, 20)
 
-            verb(two, "drain")
+            two.verb("drain")
             await_condition(lambda: balancer.addresses() == {page.port}, "who drains keeps its slot")
             before = len(answers) + 2
             more_answers(answers)
             assert set(answers[before:]) == {(200, "<title>one</title>")}
-            verb(two, "undrain")
+            two.verb("undrain")
             await_condition(lambda: balancer.addresses() == both, "it gets no slot again")
             front.stop()
             one.stop()
@@ -69,7 +69,7 @@ def test_slots_are_filled_and_emptied(cluster: Cluster, tmp_path: Path) -> None:
         statuses = [status for status, _ in answers]
         assert statuses.count(200) >= 170
         assert statuses.count(503) <= statuses.count(200) // 10, "only between a reload and the next look"
-        assert "balancer: site: node" in verb(front, "status").stdout
+        assert "balancer: site: node" in front.verb("status").stdout
 
 
 def test_a_node_that_is_away_for_long_loses_its_slot(cluster: Cluster, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_who_has_a_line_of_its_own_gets_no_slot_besides(cluster: Cluster, tmp_pa
             balancer.wait("node1", "UP")
             assert balancer.addresses() == {page.port, other.port}
             assert (balancer.status("node2"), balancer.status("node3")) == ("MAINT", "MAINT")
-            verb(two, "drain")
+            two.verb("drain")
             balancer.wait("node1", "MAINT")
 
 
@@ -141,7 +141,7 @@ def test_a_balancer_that_is_gone_stops_nothing(cluster: Cluster, tmp_path: Path)
     front.wait(state="in-sync")
     told = front.get("/v1/status")[1]["node"]["balancer"]
     assert told["reason"] == f"{tmp_path / 'none.sock'}: No such file or directory"
-    assert "balancer: cannot be told" in verb(front, "status").stdout
+    assert "balancer: cannot be told" in front.verb("status").stdout
     lines = [line for line in front.log_text().splitlines() if "the balancer cannot be told" in line]
     assert len(lines) == 1
     assert front.stop() == 0
