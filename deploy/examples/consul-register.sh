@@ -22,7 +22,11 @@ leave() {
 }
 trap leave TERM INT
 
-until syncd wait >/dev/null 2>&1; do
+ready() { # in the background, since a signal has to wait for whatever is in front
+    syncd wait >/dev/null 2>&1 &
+    wait $!
+}
+until ready; do
     sleep 1 &
     wait $!
 done
