@@ -54,7 +54,7 @@ rest: setup
 	$(QUICK) --dist worksteal $(PURE:%=--ignore=%) --ignore=tests/hostile --ignore=tests/crash --ignore=tests/stack tests
 
 test-heavy: setup
-	$(BIN)/pytest $(AGAIN) -n 3 --dist worksteal -m "heavy and not root and not stack" tests
+	$(BIN)/pytest $(AGAIN) -n 3 --dist worksteal -m "heavy and not root" tests
 	$(BIN)/pytest $(AGAIN) -n 2 -m "not root" tests/crash
 	$(BIN)/pytest $(AGAIN) -n 3 --dist loadfile -m "not root and not heavy" tests/hostile
 

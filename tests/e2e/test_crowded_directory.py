@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import cpu_and_peak
 from tests.lab.cluster import Cluster, Daemon, await_file
 
 MIB = 1 << 20
@@ -38,13 +39,6 @@ def fill(directory: Path, names: int) -> None:
     os.close(fd)
 
 
-def most_memory(daemon: Daemon) -> int:
-    """Bytes that the process has had resident at once."""
-    assert daemon.process is not None
-    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
-
-
 def until(done: Callable[[], bool], daemons: list[Daemon], say: Callable[[str], None]) -> None:
     """Wait until it is so, and tell now and then how far they are. Raises AssertionError after the deadline."""
     begin = told = time.monotonic()
@@ -65,10 +59,14 @@ def progress(daemon: Daemon) -> str:
 
 def taken(daemon: Daemon) -> str:
     """Of the machine."""
+    seconds, peak = used(daemon)
+    return f"{peak // MIB} MiB and {seconds:.0f} s of CPU"
+
+
+def used(daemon: Daemon) -> tuple[float, int]:
+    """CPU seconds so far, and most bytes of memory."""
     assert daemon.process is not None
-    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
-    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return f"{most_memory(daemon) // MIB} MiB and {seconds:.0f} s of CPU"
+    return cpu_and_peak(daemon.process.pid)
 
 
 def assert_alike(one: Path, two: Path) -> None:
@@ -113,7 +111,7 @@ def check(base: Path, names: int, say: Callable[[str], None]) -> None:
         for daemon in (one, two):
             assert daemon.status()["problems"] == []
             say(f"{daemon.base.name} took {taken(daemon)}")
-            assert most_memory(daemon) <= MEMORY + names * PER_NAME
+            assert used(daemon)[1] <= MEMORY + names * PER_NAME
 
 
 @pytest.mark.heavy

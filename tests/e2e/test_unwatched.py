@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.cluster import Cluster, Daemon, await_condition, await_file
+from tests.lab.machine import cannot_run
 
 # Limits of a user namespace of its own: nothing else on the machine notices.
 LIMIT = ["unshare", "--user", "--map-root-user", "sh", "-c"]
@@ -21,7 +22,7 @@ def limited(name: str, value: int) -> list[str]:
 @pytest.fixture(autouse=True)
 def _namespaces() -> None:
     if subprocess.run([*limited("max_inotify_watches", 1), "true"], capture_output=True).returncode:
-        pytest.skip("no user namespaces with limits here")
+        cannot_run("no user namespaces with limits here")
 
 
 @pytest.fixture

@@ -35,37 +35,41 @@ async def test_who_brings_nothing_loses_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert not lead.taken
 
 
+class Clock:
+    """Of the running loop, moved by hand. now: seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
+
+
 async def test_who_brings_something_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "time", lambda: now)
+    clock = Clock(monkeypatch)
     lead = Lead(lambda: None)
     lead.take("a")
-    now += lead_module.PATIENCE - 1
+    clock.now += lead_module.PATIENCE - 1
     with lead.work("a"):
         pass
-    now += lead_module.PATIENCE - 1
+    clock.now += lead_module.PATIENCE - 1
     lead._watch()
     assert lead.taken
-    now += 1
+    clock.now += 1
     lead._watch()
     assert not lead.taken
 
 
 async def test_who_waits_for_us_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long we take over what it brought: without the lead all that is left would come one by one."""
-    now = 100.0
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "time", lambda: now)
+    clock = Clock(monkeypatch)
     lead = Lead(lambda: None)
     lead.take("a")
     with lead.work("a"):
-        now += 2 * lead_module.PATIENCE
+        clock.now += 2 * lead_module.PATIENCE
         lead._watch()
         assert lead.taken
-    now += lead_module.PATIENCE - 1
+    clock.now += lead_module.PATIENCE - 1
     lead._watch()
     assert lead.taken
-    now += 1
+    clock.now += 1
     lead._watch()
     assert not lead.taken
