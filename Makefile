@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PREFIX ?= /opt/syncd
 HOURS ?= 4
+# Tests and daemons are started again and again, and need not be compiled each time.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests of real processes wait for them, and a machine may be busy with something else: what fails is tried once more,
 # and both results are shown.
 AGAIN := --reruns 1 -rR

@@ -1,1 +1,8 @@
-"""One question per module, each runnable alone: `python -m benchmarks.NAME`."""
+"""One question per module, each runnable alone: `python -m benchmarks.NAME`.
+
+What is measured has its modules compiled, as an installed syncd has, whatever the environment says of that.
+"""
+
+import os
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.faults import compiled_once
 from tests.lab.cluster import Cluster
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compiled() -> Iterator[None]:
-    with compiled_once():
-        yield
 
 
 @pytest.fixture

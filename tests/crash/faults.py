@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,20 +89,6 @@ def calls(output: Path) -> dict[str, int]:
     for (_, name), count in counts.items():
         most[_KIND_OF[name]] = max(most[_KIND_OF[name]], count)
     return most
-
-
-@contextmanager
-def compiled_once() -> Iterator[None]:
-    """Daemons that are started by the hundred find their modules compiled, whatever the environment says of that."""
-    before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="syncd-compiled-") as directory:
-        os.environ["PYTHONPYCACHEPREFIX"] = directory
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def need_strace() -> None:

@@ -16,7 +16,6 @@ import threading
 import time
 from pathlib import Path
 
-from tests.crash.faults import compiled_once
 from tests.lab.cluster import Cluster, Daemon, await_condition, differences, snapshot
 
 SIZES = (40, 2_000, 30_000, 200_000)  # bytes
@@ -154,7 +153,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="syncd-kills-") as base, compiled_once():
+    with tempfile.TemporaryDirectory(prefix="syncd-kills-") as base:
         read = campaign(Path(base), options.count, options.seed)
     print(f"{options.count} kills in {time.monotonic() - began:.0f} s: nothing lost, nothing mixed in {read} reads")
     return 0

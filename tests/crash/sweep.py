@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.faults import KINDS, REFUSED, Fault, calls, compiled_once, counting
+from tests.crash.faults import KINDS, REFUSED, Fault, calls, counting
 from tests.crash.stage import Stage
 
 ERRORS = ("EIO", "ENOSPC")
@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("kills", "errors"))
     options = parser.parse_args()
     which = [options.only] if options.only else ["kills", "errors"]
-    with tempfile.TemporaryDirectory(prefix="syncd-crash-") as base, compiled_once():
+    with tempfile.TemporaryDirectory(prefix="syncd-crash-") as base:
         return min(1, sweep(Path(base), options.seed, None if options.all else options.each, which))
 
 
