@@ -21,6 +21,7 @@ PATIENCE: Final = 300.0  # seconds until it must have finished
 LOOK: Final = 0.02  # seconds between two looks at its state
 WATCH_DELAY: Final = 1  # seconds that it gathers changes: the least whole number, 10 by default
 _KEY: Final = "benchmark"
+_MARKER: Final = ".stfolder"
 
 
 class Node:
@@ -104,6 +105,8 @@ def first_sync(stage: Stage, full: Path, runs: int) -> list[Cost]:
         empty = stage.base / "syncthing-tree"
         empty.mkdir()
         joiner = Node(stage.joiner_host, stage.base / f"syncthing-joiner-{number}", empty)
+        if costs:  # else it says that the folder's marker is missing
+            (full / _MARKER).mkdir()
         try:
             holder.start(joiner)
             holder.wait_idle(files)
@@ -114,8 +117,8 @@ def first_sync(stage: Stage, full: Path, runs: int) -> list[Cost]:
         finally:
             joiner.stop()
             holder.stop()
-        for marker in (full, empty):
-            shutil.rmtree(marker / ".stfolder", ignore_errors=True)
+        for tree in (full, empty):
+            shutil.rmtree(tree / _MARKER, ignore_errors=True)
         compare(full, empty)
         shutil.rmtree(empty)
     return costs
