@@ -1,6 +1,8 @@
 #!/bin/bash
-# syncd, with its last exit code kept for the container's: 75 says that files reached no other node.
+# syncd, with its last exit code kept for the container's: 75 says that files reached no other node. It starts when a
+# primary has its seed: half of it would be told to the others as all that there is.
 set -u
+until [ -e /run/site/seeded ]; do sleep 0.1; done
 /usr/local/bin/syncd &
 pid=$!
 trap 'kill -TERM "$pid"' TERM INT

@@ -25,7 +25,7 @@ case ${ROLE:=secondary} in
     *) say "ROLE is primary or secondary, not '$ROLE'"; exit 64 ;;
 esac
 
-rm -rf /run/supervisor /run/syncd /run/wordpress /run/tunnel /run/nginx /run/php /run/site
+rm -rf /run/supervisor /run/supervisor.sock /run/syncd /run/wordpress /run/tunnel /run/nginx /run/php /run/site
 install -d -m 0700 /run/supervisor
 install -d -m 0700 -o www-data -g www-data /run/syncd /run/wordpress /run/nginx /run/nginx/site.d /run/php /run/site
 install -d -m 0700 -o www-data -g www-data /var/lib/syncd
@@ -66,12 +66,11 @@ else
 fi
 touch /run/site/placed # the start script waits for it
 
-# A container that stopped while it was seeded begins again; one whose syncd has run has files that are newer than the seed.
-if [ "$ROLE" = primary ] && [ ! -e /var/lib/syncd/seeded ]; then
-    from=$seed
+# Copies the seed. Nothing is in place half: what a stop interrupts begins again at the next start.
+seed_content() {
+    local from=$seed staging=$content/.seed entry
     [ -d "$seed" ] && [ -n "$(find "$seed" -mindepth 1 -maxdepth 1 ! -name .syncd -print -quit)" ] || from=/usr/src/wp-content
     say "seeding wp-content from $from"
-    staging=$content/.seed
     rm -rf "$staging"
     mkdir -m 0755 "$staging"
     find "$from" -mindepth 1 -maxdepth 1 ! -name .syncd -exec cp -a -t "$staging" {} +
@@ -83,17 +82,46 @@ if [ "$ROLE" = primary ] && [ ! -e /var/lib/syncd/seeded ]; then
     done
     rmdir "$staging"
     install -m 0600 -o www-data -g www-data /dev/null /var/lib/syncd/seeded
-fi
+}
 
+# Sets $code to how a child ended, however often a signal ends the wait.
+await() {
+    while :; do
+        code=0
+        wait "$1" || code=$?
+        kill -0 "$1" 2>/dev/null || break
+    done
+}
+
+# The other programs start while the seed is copied; syncd waits for it, and the site stays closed until syncd is ready.
 umask 022
 /usr/bin/supervisord -n -c /etc/supervisor/supervisord.conf &
 supervisor=$!
-trap 'kill -TERM "$supervisor"' TERM INT
-while :; do
-    code=0
-    wait "$supervisor" || code=$?
-    kill -0 "$supervisor" 2>/dev/null || break # else a signal ended the wait
-done
+seeding=
+stopping=
+trap 'stopping=yes; kill -TERM "$supervisor" $seeding 2>/dev/null' TERM INT
+
+# One whose syncd has run has files that are newer than the seed.
+if [ "$ROLE" = primary ] && [ ! -e /var/lib/syncd/seeded ]; then
+    seed_content &
+    seeding=$!
+fi
+# supervisord starts its programs a second after it is up, or when it is asked something
+until [ -S /run/supervisor.sock ] || ! kill -0 "$supervisor" 2>/dev/null; do sleep 0.05; done
+curl --silent --max-time 1 --output /dev/null --unix-socket /run/supervisor.sock http://supervisor/ || true
+if [ -n "$seeding" ]; then
+    await "$seeding"
+    seeding=
+    if [ "$code" != 0 ] && [ -z "$stopping" ]; then
+        say "wp-content was not seeded: the reason is above; the container ends"
+        kill -TERM "$supervisor"
+        await "$supervisor"
+        exit 74
+    fi
+fi
+[ -n "$stopping" ] || touch /run/site/seeded # run-syncd.sh waits for it
+
+await "$supervisor"
 # the container's exit code is that of syncd where that has something to say
 [ "$(cat /run/site/syncd-exit 2>/dev/null)" != 75 ] || code=75
 exit "$code"
