@@ -165,7 +165,7 @@ class Leaves:
 class AskRecords:
     """Asks for the records of a key range: those at `keys`, which ascend within it, or all if there are none.
 
-    small: blobs are welcome with the records, because the asker has nothing in the range.
+    small: contents of small files are welcome with the records, because the asker has nothing in the range.
     """
 
     TYPE: ClassVar[int] = 0x14

@@ -12,7 +12,7 @@ from syncd.store.hasher import FileChanged, Hasher
 from syncd.store.look import Stat
 
 UNLISTED: Final = "list"  # operation of the problem of a directory that cannot be listed
-# Bytes of the top of a block list up to which it goes along with its record: most lists are no more than that.
+# Bytes of the top of a block list up to which it goes along with a push: most lists are no more than that.
 TOP_BYTES: Final = 4096
 YOUNG: Final = 2_000_000_000  # ns: a file changed so lately may change again without a visible difference
 

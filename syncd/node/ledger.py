@@ -92,7 +92,7 @@ class Ledger(Steady):
         self.sieve = sieve
         self.tree = tree
         self.units = units
-        self.tops = Offers(LIST_BYTES)  # of block lists, that came with records
+        self.tops = Offers(LIST_BYTES)  # of block lists, that came with pushes
         self.published = 0  # own records since the start
         self.has_room: Callable[[int], bool] = lambda _size: True  # for so many bytes of small contents, before a batch
         self.wants_authors: Callable[[], bool] = lambda: False  # whether reports name who wrote what was applied
@@ -143,7 +143,7 @@ class Ledger(Steady):
         if size >= INDEX_BYTES:
             records = self._known(records) if size < INDEX_BYTES_KNOWN else []
             yield Report(alarms=[FULL])
-        self._keep_tops(records, (blob for message in messages for blob in message.blobs))
+        self._keep_tops(records, (blob for message in messages if message.id == PUSH for blob in message.blobs))
         blobs = [blob for message in messages if message.id != PUSH for blob in message.blobs]
         if blobs and self.has_room(sum(map(len, blobs))):
             report, records = self._take_in(records, proofs, blobs)
@@ -157,7 +157,7 @@ class Ledger(Steady):
             yield report
 
     def _keep_tops(self, records: Iterable[Record], blobs: Iterable[bytes]) -> None:
-        """Blobs that are no contents of small files may be tops of the block lists of larger ones."""
+        """What comes with a push may be tops of block lists."""
         assert self._keys.block_key is not None
         if large := {record.content for record in records if record.size > limits.SMALL_FILE}:
             for blob in blobs:

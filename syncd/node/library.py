@@ -18,7 +18,6 @@ from protocol.paths import to_path
 from protocol.reconcile import answer_leaves, answer_pages
 from protocol.record import Record
 from syncd.node.along import Along
-from syncd.node.findings import TOP_BYTES
 from syncd.node.holdings import Holdings, LastFile
 from syncd.store.archive import Archive
 from syncd.store.contents import Contents
@@ -71,7 +70,7 @@ class Library:
         blobs: list[bytes] = []
         size = 0
         for item in self._listed(ask):
-            blob = self._blob(item) if ask.small else None
+            blob = self._small(item) if ask.small else None
             weight = sum([len(record.raw) for record in item.records]) + len(blob or b"")
             full = size + weight > MESSAGE_BYTES or len(batch) + len(item.records) > limits.MAX_RECORDS_PER_MESSAGE
             if batch and full:
@@ -89,19 +88,15 @@ class Library:
         if len(self._pruners) > PROOFS_AT_REST:
             self._pruners.clear()
 
-    def _blob(self, item: Listed) -> bytes | None:
-        """The bytes of a small file that is at its path as the one record of the path says, or the top of the block
-        list of a larger one; None if there is no such thing.
+    def _small(self, item: Listed) -> bytes | None:
+        """The bytes of a small file that is at its path as the one record of the path says, else None.
 
         A record that names the content only as one that it superseded is not told apart: the bytes are then of no use
         to the peer, and do no harm.
         """
         content, size = item.content, item.size
-        if not content or len(item.records) > 1 or content not in item.records[0].raw:
+        if not content or size > limits.SMALL_FILE or len(item.records) > 1 or content not in item.records[0].raw:
             return None
-        if size > limits.SMALL_FILE:
-            top = self._contents.segment(content)
-            return top if top is not None and len(top) <= TOP_BYTES else None
         try:
             above, name = self._directories.parent(to_path(item.key))
             fd = os.open(name, OPEN_FILE, dir_fd=above)

@@ -3,7 +3,7 @@
 from typing import Final
 
 OFFERED_BYTES: Final = 16 << 20  # bytes of contents that nobody needed yet
-LIST_BYTES: Final = 4 << 20  # bytes of tops of block lists
+LIST_BYTES: Final = 1 << 20  # bytes of tops of block lists
 OFFERED_OVERHEAD: Final = 256  # bytes that each of them takes besides its own
 
 

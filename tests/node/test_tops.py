@@ -1,4 +1,4 @@
-"""The top of a block list comes along with its record: nobody asks for what came."""
+"""The top of a block list comes along with a push: nobody asks for what came."""
 
 import os
 from collections import Counter
@@ -49,14 +49,6 @@ def blocks_of(inside: Inside, path: str) -> list[int]:
     leaf = decode_segment(raw)
     assert isinstance(leaf, Leaf)
     return [length for _, length in leaf.entries]
-
-
-async def test_of_files_that_were_there_before(tmp_path: Path, asked: Counter[int]) -> None:
-    one, two = pair(tmp_path)
-    (one.tree / "long").write_bytes(os.urandom(LONG))
-    async with joined(one, two):
-        assert blocks_of(two, "long") == blocks_of(one, "long")
-        assert asked == {0: len(blocks_of(one, "long"))}
 
 
 async def test_of_a_file_that_is_saved(tmp_path: Path, asked: Counter[int]) -> None:
