@@ -198,8 +198,8 @@ class Records:
     """Answers AskRecords, or (id PUSH) announces what is new.
 
     proofs: signature proofs, for batches.from_wire, which checks all but their outer shape. records: (canonical bytes,
-    index of the proof that covers them). blobs: contents of small files among them, in any order. last: nothing
-    follows under this id.
+    index of the proof that covers them). blobs: contents of small files among them, and of longer ones the segments at
+    the top of their block lists, in any order. last: nothing follows under this id.
     """
 
     TYPE: ClassVar[int] = 0x15

@@ -296,9 +296,13 @@ class Fetcher:
             content.actions.append(item.action)
             self._wishes.hasten(content, item.rank, item.order)
             return
-        content = Content(want.content, want.size, item.rank, item.order, [item.action], item.assembly)
+        self._begin(Content(want.content, want.size, item.rank, item.order, [item.action], item.assembly))
+
+    def _begin(self, content: Content) -> None:
         self._contents.begin(content)
         self._wishes.want(content)
+        if content.assembly is not None:  # all of its blocks may be here already
+            self._check_complete(content)
 
     def _job(self, action: Action, source: Source) -> Job:
         return Job(action, source, self._gathering.is_part(action.key))
@@ -452,9 +456,7 @@ class Fetcher:
         if item.source is not None:
             self._deposits.append(Deposit(loser, item.source))
             return
-        content = Content(loser.content, loser.size, RANK, 0, assembly=item.assembly, loser=loser)
-        self._contents.begin(content)
-        self._wishes.want(content)
+        self._begin(Content(loser.content, loser.size, RANK, 0, assembly=item.assembly, loser=loser))
 
     async def _deposit(self) -> None:
         while self._deposits and self._losers is not None:

@@ -12,14 +12,16 @@ from syncd.store.hasher import FileChanged, Hasher
 from syncd.store.look import Stat
 
 UNLISTED: Final = "list"  # operation of the problem of a directory that cannot be listed
+# Bytes of the top of a block list up to which it goes along with a push: most lists are no more than that.
+TOP_BYTES: Final = 4096
 YOUNG: Final = 2_000_000_000  # ns: a file changed so lately may change again without a visible difference
 
 
 class Push(NamedTuple):
-    """An own record to be sent to all peers at once, with its bytes if they are few."""
+    """An own record to be sent to all peers at once. blob: its bytes if they are few, else the top of its list."""
 
     record: Record
-    small: bytes | None
+    blob: bytes | None
 
 
 class StoredContent(NamedTuple):
@@ -56,9 +58,9 @@ class Report:
     entries: int = 0  # looked at
     placed: int = 0  # bytes of contents that came with their records and are in place
 
-    def take(self, effects: Effects, small: dict[bytes, bytes]) -> None:
-        """Add the effects of an event. small: {path: bytes} of small contents at hand."""
-        self.pushes += [Push(record, small.get(record.path)) for record in effects.published]
+    def take(self, effects: Effects, blobs: dict[bytes, bytes]) -> None:
+        """Add the effects of an event. blobs: {path: bytes} of what is at hand to go along."""
+        self.pushes += [Push(record, blobs.get(record.path)) for record in effects.published]
         self.news += effects.news
         self.overtaken += effects.overtaken
         self.needs |= effects.needs
@@ -76,7 +78,7 @@ class Findings:
         self._now = now
         self.observations: list[Observation] = []
         self.conceded: list[Observation] = []  # no edits, whatever else
-        self.small: dict[bytes, bytes] = {}
+        self.blobs: dict[bytes, bytes] = {}
         self.contents: list[StoredContent] = []
         self.hashed = 0  # bytes
         self.changing = False  # whether a file changed while it was read
@@ -123,9 +125,11 @@ class Findings:
         if only not in (None, hashed.content):
             return
         if hashed.small is not None:
-            self.small[stat.path] = hashed.small
+            self.blobs[stat.path] = hashed.small
         else:
             self.contents.append(StoredContent(hashed.content, size, hashed.segments, hashed.blocks))
+            if len(top := hashed.segments[hashed.content]) <= TOP_BYTES:
+                self.blobs[stat.path] = top
         self.observations.append(Observation(stat.path, hashed.disk))
         self.report.fine.append(stat.path)
         if self._now - hashed.disk.ctime < YOUNG:

@@ -6,8 +6,9 @@ The driver runs every call in one worker thread; nothing here knows of sockets o
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from protocol import limits
 from protocol.batches import Proof
-from protocol.content import block_id
+from protocol.content import block_id, segment_id
 from protocol.keys import FolderKeys
 from protocol.messages import PUSH, Records
 from protocol.paths import ancestors, to_key, to_path
@@ -33,6 +34,7 @@ from syncd.core.replica import Replica
 from syncd.core.units import Units
 from syncd.node.authors import authors
 from syncd.node.findings import Findings, Report, StoredContent
+from syncd.node.offers import LIST_BYTES, Offers
 from syncd.node.recollection import recollect
 from syncd.node.refusals import Refusals
 from syncd.node.sieve import Sieve, Sifted
@@ -90,6 +92,7 @@ class Ledger(Steady):
         self.sieve = sieve
         self.tree = tree
         self.units = units
+        self.tops = Offers(LIST_BYTES)  # of block lists, that came with pushes
         self.published = 0  # own records since the start
         self.has_room: Callable[[int], bool] = lambda _size: True  # for so many bytes of small contents, before a batch
         self.wants_authors: Callable[[], bool] = lambda: False  # whether reports name who wrote what was applied
@@ -123,10 +126,10 @@ class Ledger(Steady):
         self.reserve()
         return report
 
-    def tell(self, report: Report, effects: Effects, small: dict[bytes, bytes]) -> None:
+    def tell(self, report: Report, effects: Effects, blobs: dict[bytes, bytes]) -> None:
         """Add the effects of an event that was committed."""
         self.published += len(effects.published)
-        report.take(effects, small)
+        report.take(effects, blobs)
 
     # ---- what peers say
 
@@ -140,6 +143,7 @@ class Ledger(Steady):
         if size >= INDEX_BYTES:
             records = self._known(records) if size < INDEX_BYTES_KNOWN else []
             yield Report(alarms=[FULL])
+        self._keep_tops(records, (blob for message in messages if message.id == PUSH for blob in message.blobs))
         blobs = [blob for message in messages if message.id != PUSH for blob in message.blobs]
         if blobs and self.has_room(sum(map(len, blobs))):
             report, records = self._take_in(records, proofs, blobs)
@@ -151,6 +155,14 @@ class Ledger(Steady):
             if not self.refusals.none:
                 self.refusals.judge(self.rows(map(to_path, report.news)).values(), report)
             yield report
+
+    def _keep_tops(self, records: Iterable[Record], blobs: Iterable[bytes]) -> None:
+        """What comes with a push may be tops of block lists."""
+        assert self._keys.block_key is not None
+        if large := {record.content for record in records if record.size > limits.SMALL_FILE}:
+            for blob in blobs:
+                if (id_ := segment_id(self._keys.block_key, blob)) in large:
+                    self.tops.add(id_, bytes(blob))
 
     def _recollect(self, records: Iterable[Record]) -> Report:
         findings = self.findings()
@@ -380,7 +392,7 @@ class Ledger(Steady):
 
         done, proofs = self.steadily(work)
         for effects in done:
-            self.tell(report, effects, findings.small)
+            self.tell(report, effects, findings.blobs)
         report.proofs.update(proofs)
         self.reserve()
         return report

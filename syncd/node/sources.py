@@ -194,14 +194,18 @@ class Sources:
             data = offered.get(content)
             return self._small(content, size) if data is None else data, None
         assembly = Assembly(self._block_key, content, size)
+        top = self._ledger.tops.pop(content)
         blocks = self._ledger.contents.block_list(content)
         try:
             if blocks is not None:
                 assembly.use(blocks, self._staging, self.gauge)
                 assembly.copy_local(self._holdings)
+            elif top is not None:
+                assembly.add_segment(content, top)
+                self._prepare(assembly)
         except (OSError, RemoteError):
             return None, Assembly(self._block_key, content, size)
-        if assembly.complete:
+        if assembly.complete and blocks is not None:
             return assembly.staged, None
         return None, assembly
 
@@ -233,12 +237,16 @@ class Sources:
         failed = []
         for assembly in assemblies:
             try:
-                assembly.prepare(self._staging, self.gauge)
-                if assembly.staged is not None and not self._holdings.bare:
-                    assembly.copy_local(self._holdings)
+                self._prepare(assembly)
             except (OSError, RemoteError, NoRoom) as error:
                 failed.append((assembly, getattr(error, "strerror", None) or str(error)))
         return failed
+
+    def _prepare(self, assembly: Assembly) -> None:
+        """Open its staged file if all segments are here, and copy what is here. Raises RemoteError, OSError, NoRoom."""
+        assembly.prepare(self._staging, self.gauge)
+        if assembly.staged is not None and not self._holdings.bare:
+            assembly.copy_local(self._holdings)
 
     def write(self, batch: list[tuple[Assembly, bytes, bytes | memoryview]]) -> list[tuple[Assembly, str]]:
         """Stage blocks; those contents that could not be written, with the reason."""

@@ -1,4 +1,4 @@
-"""What peers are told unasked: records with their small contents, and contents that they asked for in vain before."""
+"""What peers are told unasked: records with what goes along, and contents that they asked for in vain before."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -13,7 +13,7 @@ from syncd.node.peers import Peer, Peers
 PUSH_RECORDS: Final = 512  # records that are pushed at once; of more, peers hear by the root and ask
 FORWARD_PEERS: Final = 4  # other peers up to which news is passed on at once
 REPEAT_GAP: Final = 5.0  # seconds between two repetitions of a STATUS: longer than any answer to one is under way
-INLINE_RECORDS: Final = 64  # records that take their small contents along
+INLINE_RECORDS: Final = 64  # records that take their small contents, or the tops of their block lists, along
 
 
 def announce_again(peer: Peer, now: float) -> None:
@@ -64,9 +64,9 @@ def push_messages(report: Report) -> list[Records]:
     for push in [*report.pushes, None]:
         weight = 0
         if push is not None:
-            weight = len(push.record.raw) + (len(push.small or b"") if inline else 0)
+            weight = len(push.record.raw) + (len(push.blob or b"") if inline else 0)
         if batch and (push is None or len(batch) >= limits.MAX_BATCH or size + weight > limits.MAX_INLINE):
-            blobs = tuple(item.small for item in batch if inline and item.small is not None)
+            blobs = tuple(item.blob for item in batch if inline and item.blob is not None)
             records = [item.record for item in batch]
             messages.append(pack_records(PUSH, records, cut, blobs, None, True))
             batch, size = [], 0

@@ -27,8 +27,8 @@ def observe_unit(
         if look.young or findings.changing or not look.stands(findings):
             return None
         findings.report.young.clear()  # settled: a change of what was hashed here would be visible
-    if len(findings.small) > INLINE_RECORDS:
-        findings.small.clear()
+    if len(findings.blobs) > INLINE_RECORDS:
+        findings.blobs.clear()
     if not findings.observations:
         return findings.report
     sift = ledger.sieve.sift_unit if look.there else ledger.sieve.sift
@@ -38,7 +38,7 @@ def observe_unit(
 def look_now(ledger: Ledger, unit: bytes, now: int) -> Findings:
     """All that changed in a unit until now, settled or not. now: wall clock, ns."""
     findings = _Look(ledger, unit, lambda _directory: None, True, now).take()
-    findings.small.clear()  # a unit may have many: peers ask for them
+    findings.blobs.clear()  # a unit may have many: peers ask for them
     return findings
 
 

@@ -35,6 +35,7 @@ class Grammar:
         self.persona = persona
         self.ids: list[bytes] = [bytes(32)]  # of objects
         self.objects: dict[bytes, bytes] = {}
+        self._top = b""  # of the block list that was made last
         self.keys: list[bytes] = [b"", b"uploads", b"uploads\0small"]
         self.records: list[tuple[Fields, Fields]] = []  # proof and [raw, 0] of honest ones
         self.requests: dict[type[Message], list[Message]] = {}  # of the daemon, by type
@@ -230,7 +231,10 @@ class Grammar:
         for proof, record in self.random.sample(self.records, min(len(self.records), self.random.choice((0, 1, 3)))):
             records.append([record[0], len(proofs)])
             proofs.append(list(proof))
-        blobs = [self.random.choice((b"", b"x", b"hello", self.octets())) for _ in records[: self.random.randrange(3)]]
+        blobs = [
+            self.random.choice((b"", b"x", b"hello", self.octets(), self._top))
+            for _ in records[: self.random.randrange(3)]
+        ]
         return [number, proofs, records, blobs, None, self.random.random() < 0.8]
 
     def _get(self) -> Fields:
@@ -320,6 +324,7 @@ class Grammar:
         if self.random.random() < 0.2:
             size = self.random.choice((size + 1, 1 << 40, 1 << 62, 65_537))
         self.objects.update(segments)
+        self._top = segments[content]
         return content, size
 
     def _link(self, path: bytes) -> Record:

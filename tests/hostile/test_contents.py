@@ -209,17 +209,23 @@ LISTS = [
 ]  # fmt: skip
 
 
-def test_block_lists_that_do_not_add_up(target: Target) -> None:
-    """Each is a problem of its path, with a reason; whoever passed the list on stays connected."""
+@pytest.mark.parametrize("along", [False, True])
+def test_block_lists_that_do_not_add_up(target: Target, along: bool) -> None:
+    """Each is a problem of its path, with a reason; whoever passed the list on stays connected.
+
+    along: the lists come with the records, as far as they may.
+    """
     persona = target.writer()
     objects = {persona.content_id(part): part for part in (*PARTS, b"x")}
-    records = []
+    records, tops = [], []
     for n, make in enumerate(LISTS):
         content, size, segments = make(persona)
         objects.update(segments)
+        if along and len(segments[content]) <= limits.SMALL_FILE:
+            tops.append(segments[content])
         records.append(persona.record(f"uploads/{make.__name__}".encode(), n + 1, size=size, content=content))
     with target.rogue(persona) as rogue, Giver(rogue, from_store(objects)):
-        rogue.push(*records)
+        rogue.push(*records, blobs=tops)
         for make in LISTS:
             name = f"uploads/{make.__name__}"
             await_condition(lambda name=name: target.victim.problem(name) is not None, f"{name} is no problem")

@@ -18,6 +18,7 @@ from syncd.node.gauge import Gauge
 from syncd.node.holdings import Holdings
 from syncd.node.keeping import HELD, Keeping
 from syncd.node.losers import REASON, Deposit, Losers
+from syncd.node.offers import Offers
 from syncd.node.sources import Sources
 from syncd.store.contents import Contents
 from syncd.store.index import SqliteIndex
@@ -33,7 +34,7 @@ class Rig:
         self.index = SqliteIndex(base / "index.db", FOLDER_ID, 7)
         self.contents = Contents(self.index)
         ledger: Any = SimpleNamespace(
-            index=self.index, contents=self.contents, read=lambda work: work(), steadily=self._steadily
+            index=self.index, contents=self.contents, tops=Offers(), read=lambda work: work(), steadily=self._steadily
         )
         keys: Any = SimpleNamespace(block_key=KEY)
         holdings = Holdings(self.contents, self.folder.directories, self.folder.archive)

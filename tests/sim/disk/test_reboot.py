@@ -121,7 +121,7 @@ def published_after_a_power_cut(base: Path, seed: int, *, cut_index: bool = Fals
         shop = both.start("b")
         shop.ledger.handle(Trusted())
         reports = list(shop.ledger.scan(b"", lambda path: None))
-        return [push.small or b"" for report in reports for push in report.pushes], both.read("b", "f")
+        return [push.blob or b"" for report in reports for push in report.pushes], both.read("b", "f")
 
 
 def test_a_power_cut_does_not_make_old_contents_new_edits(tmp_path: Path) -> None:
