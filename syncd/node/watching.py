@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Final
 
 import structlog
@@ -79,7 +80,7 @@ class Watching:
         self._scan_finished = asyncio.Condition()
         self._subtrees: set[bytes] = set()
         self._unlisted: set[bytes] = set()  # directories that could not be looked into
-        self._young: dict[bytes, float] = {}
+        self._young: dict[bytes, float] = {}  # in the order in which they are due
         self.armed = False
         self._scans = 0  # under way: of everything, or of what appeared
         self._scanning_all = False
@@ -148,6 +149,7 @@ class Watching:
         for path in paths:
             unit = self._units.of(path)
             if unit is None or unit == path:
+                self._young.pop(path, None)
                 self._young[path] = due
             else:
                 self.look_at_unit(unit)
@@ -290,7 +292,7 @@ class Watching:
         due = self._settle.next_due()
         settled = self._settling.next_due() if self.held is None else None
         grown = self._loop.time() if self._grown else None
-        young = min(self._young.values(), default=None)
+        young = next(iter(self._young.values()), None)
         burst = self._ledger.sieve.due if self._may_judge else None
         nearest = min((moment for moment in (due, settled, grown, young, burst) if moment is not None), default=None)
         if nearest is not None and nearest <= self._loop.time():
@@ -304,7 +306,7 @@ class Watching:
 
     async def _rehash(self) -> None:
         now = self._loop.time()
-        paths = [path for path, due in self._young.items() if due <= now]
+        paths = [path for path, _ in takewhile(lambda item: item[1] <= now, self._young.items())]
         for path in paths:
             del self._young[path]
         for first in range(0, len(paths), OBSERVE_PATHS):

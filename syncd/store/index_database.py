@@ -37,9 +37,9 @@ BUSY_SECONDS: Final = 10.0  # wait for another connection that is about to finis
 
 # Rows are some 300 bytes and are read in runs: twice SQLite's usual page makes the tree flatter and commits cheaper.
 _PAGE_SIZE: Final = 8_192
-# 16 MiB hold the inner pages of a million rows and the run of leaves at work. No memory mapping: it would count as
+# These hold the inner pages of a million rows and the run of leaves at work. No memory mapping: it would count as
 # resident memory, and a disk error would kill the process instead of raising.
-_CACHE: Final = 16 * _MEBIBYTE
+_CACHE: Final = 10 * _MEBIBYTE
 _READER_CACHE: Final = 4 * _MEBIBYTE
 # A checkpoint costs two fsyncs and writes each page once however often it is in the log: rather few and large ones. The
 # log is cut back to the limit after a large transaction blew it up.
