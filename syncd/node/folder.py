@@ -96,7 +96,7 @@ class Folder:
         self._refreshed = asyncio.Condition()
         self._refreshing = asyncio.Lock()  # held while the standing, or the classes that it speaks of, change
         self._tasks: asyncio.TaskGroup | None = None
-        self._calm = False  # nothing is under way and all is well: whatever changes that tells of itself
+        self._calm = False  # nothing is under way: whatever changes that tells of itself
         self._started = self._loop.time()
         self._alone_since: float | None = self._started
         self._actor = workshop.ledger.replica.actor
@@ -399,7 +399,7 @@ class Folder:
         elif not self.watching.armed and not self.standing.need_files and self.watching.scanned_once:
             self.watching.arm()
         self.lag.see(self._loop.time(), self.standing, self.peers.all())
-        self._calm = self.lag.none and all(verdict.ready for verdict in self.standing.verdicts.values())
+        self._calm = self.lag.none and (len(ready) == len(self.class_names) or bool(self.peers.all()))
         await self.chronicle.look(self.standing, self.peers.all())
         await self._notify()
 

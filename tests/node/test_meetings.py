@@ -14,6 +14,7 @@ import xxhash
 
 from protocol.keys import generate_secret
 from syncd.core import guard
+from syncd.core.priority import PriorityClass
 from syncd.node import pace
 from tests.lab.cluster import snapshot
 from tests.lab.inside import Inside
@@ -245,11 +246,14 @@ async def test_one_file_that_cannot_be_synced(pair: tuple[Inside, Inside]) -> No
         assert problems(two) == []
 
 
+@pytest.mark.parametrize("classes", [(), (PriorityClass("themes", ["/themes/"]),)], ids=["one", "one without files"])
 async def test_a_calm_pair_hears_of_all_that_happens(
-    pair: tuple[Inside, Inside], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: tuple[PriorityClass, ...]
 ) -> None:
     """While nothing is under way nobody looks again and again: what changes tells of itself."""
     monkeypatch.setattr(pace, "CALM_INTERVAL", 1e6)
+    secret = generate_secret(os.urandom(32))
+    pair = tuple(Inside(tmp_path / name, secret, priority=classes) for name in ("one", "two"))
     one, two = pair
     write(one.tree, {"here": b"first"})
     async with joined(one, two):
