@@ -29,7 +29,7 @@ from syncd.core.events import (
     Received,
     Seen,
 )
-from syncd.core.index import Disk, Row
+from syncd.core.index import Row
 from syncd.core.replica import Replica
 from syncd.core.units import Units
 from syncd.node.authors import authors
@@ -44,7 +44,7 @@ from syncd.store.applier import Applier, Job, Outcome
 from syncd.store.archive import ArchivedItem
 from syncd.store.contents import Contents
 from syncd.store.hasher import Hasher
-from syncd.store.index import SqliteIndex
+from syncd.store.index import Look, SqliteIndex
 from syncd.store.look import Stat
 from syncd.store.remains import Remains
 from syncd.store.scanner import Gone, Passed, Scanner
@@ -217,7 +217,7 @@ class Ledger(Steady):
         """
         stats = self.walk(below, on_directory)
         findings, entries = self.findings(), 0
-        refused: list[Problem] = []
+        refused: list[Problem] | None = None if self.refusals.none else []
         if below:
             self.observe_above([*ancestors(below), below], findings)
         for item in self.tree.scanner.compare(stats, self.seen(below, refused), self._clock()):
@@ -233,7 +233,7 @@ class Ledger(Steady):
             if entries >= SCAN_SLICE_ENTRIES or findings.hashed >= SCAN_SLICE_BYTES:
                 yield self._publish(findings, entries)
                 findings, entries = self.findings(), 0
-        for problem in refused:
+        for problem in refused or ():
             findings.trouble(problem)
         yield self._publish(findings, entries)
 
@@ -422,19 +422,25 @@ class Ledger(Steady):
                 pass
         return signs
 
-    def seen(self, below: bytes, refused: list[Problem] | None = None) -> Iterator[tuple[bytes, Disk]]:
+    def seen(self, below: bytes, refused: list[Problem] | None = None) -> Iterator[Look]:
         """What was last seen. refused: gets what peers have and is never made here."""
-        if self.refusals.none:
-            refused = None
         low, high = (b"", None) if not below else (to_key(below) + b"\0", to_key(below) + b"\x01")
         while True:
-            rows = self.read(lambda start=low: self.index.span(start, high, ROWS_AT_ONCE))  # type: ignore[misc]
-            if refused is not None:
-                refused += self.refusals.among(rows)
-            yield from ((row.key, row.disk) for row in rows if row.disk is not None)
-            if len(rows) < ROWS_AT_ONCE:
+            found, last = self.read(lambda start=low: self._seen(start, high, refused))  # type: ignore[misc]
+            yield from found
+            if last is None:
                 return
-            low = rows[-1].key + b"\0"
+            low = last + b"\0"
+
+    def _seen(self, low: bytes, high: bytes | None, refused: list[Problem] | None) -> tuple[list[Look], bytes | None]:
+        """A part of it, and behind which key the rest is, if there is more."""
+        if refused is None:
+            found = self.index.seen(low, high, ROWS_AT_ONCE)
+            return found, found[-1][0] if len(found) == ROWS_AT_ONCE else None
+        rows = self.index.span(low, high, ROWS_AT_ONCE)
+        refused += self.refusals.among(rows)
+        here = [(row.key, row.disk) for row in rows if row.disk is not None]
+        return here, rows[-1].key if len(rows) == ROWS_AT_ONCE else None
 
     def saw_files(self) -> bool:
         """Whether there were files in the tree when it was last looked at, and not only in the manifest."""

@@ -12,7 +12,7 @@ from typing import Final
 from protocol import pages
 from protocol.merge import Liveness
 from protocol.paths import subtree, to_path
-from syncd.core.index import Row, Totals
+from syncd.core.index import Disk, Row, Totals
 from syncd.store.index_copies import CopyTable
 from syncd.store.index_database import (
     Database,
@@ -26,7 +26,7 @@ from syncd.store.index_database import (
 from syncd.store.index_losers import LosingTable
 from syncd.store.index_pages import BEHIND_ALL, PageTable
 from syncd.store.index_proofs import ProofTable
-from syncd.store.index_rows import Listed, Values, to_listed, to_row
+from syncd.store.index_rows import Listed, Values, to_listed, to_row, unpack_disk
 from syncd.store.index_totals import RunningTotals
 from syncd.store.index_writes import Writes
 
@@ -72,13 +72,19 @@ _LIVENESS: Final = (
     " ELSE 0 END"
 )
 _FOUND: Final = "SELECT key FROM paths INDEXED BY paths_live WHERE live = 1 AND key >= ? AND key < ? ORDER BY key"
-_SEEN: Final = "SELECT key FROM paths WHERE disk IS NOT NULL AND key >= ? AND key < ? ORDER BY key"
+_SEEN_BELOW: Final = "SELECT key FROM paths WHERE disk IS NOT NULL AND key >= ? AND key < ? ORDER BY key"
+_SEEN: Final = (
+    "SELECT key, disk FROM paths NOT INDEXED WHERE disk IS NOT NULL AND key >= ? AND key < ? ORDER BY key LIMIT ?"
+)
 # As in schema.sql.
 _MAKE_SEARCHABLE: Final = (
     "CREATE INDEX IF NOT EXISTS paths_seen ON paths (substr(disk, 1, 8))"
     " WHERE substr(disk, 1, 8) <> x'0000000000000000'"
 )
 _LIVENESSES: Final[tuple[Liveness, ...]] = tuple(Liveness)
+
+
+Look = tuple[bytes, Disk]  # a key, and what was seen there
 
 
 class SqliteIndex(PageTable, ProofTable, LosingTable, CopyTable):
@@ -222,6 +228,11 @@ class SqliteIndex(PageTable, ProofTable, LosingTable, CopyTable):
         found = self.database.query(_SPAN, (low, BEHIND_ALL if high is None else high, limit))
         return [to_row(values) for values in found]
 
+    def seen(self, low: bytes, high: bytes | None, limit: int) -> list[Look]:
+        """What was seen at up to `limit` paths where there was something, in order: a fraction of the cost of span."""
+        found = self.database.query(_SEEN, (low, BEHIND_ALL if high is None else high, limit))
+        return [(key, unpack_disk(disk)) for key, disk in found]
+
     def listed(self, low: bytes, high: bytes | None, limit: int) -> list[Listed]:
         """What to tell a peer of up to `limit` paths that the manifest knows, in order: a third of the cost of `span`.
 
@@ -249,7 +260,7 @@ class SqliteIndex(PageTable, ProofTable, LosingTable, CopyTable):
 
     def seen_below(self, key: bytes) -> list[bytes]:
         """Keys of the strict descendants of `key` that have something on the disk, in order."""
-        return [key for (key,) in self.database.query(_SEEN, subtree(key))]
+        return [key for (key,) in self.database.query(_SEEN_BELOW, subtree(key))]
 
     def unpublished(self, limit: int) -> list[bytes]:
         """Paths of files and links that were seen and are in no manifest."""

@@ -74,6 +74,9 @@ def assert_same(index: SqliteIndex, memory: MemoryIndex) -> None:
         assert index.liveness_below(key) == memory.liveness_below(key)
         assert index.found_below(key) == memory.found_below(key)
         assert index.seen_below(key) == memory.seen_below(key)
+        there = [(row.key, row.disk) for row in memory.span(*subtree(key)) if row.disk is not None]
+        assert index.seen(*subtree(key), 99) == there
+        assert index.seen(*subtree(key), 1) == there[:1]
         assert index.is_empty(*subtree(key)) == (not any(row.state for row in memory.span(*subtree(key))))
     assert index.rows(map(to_key, PATHS)) == memory.rows(map(to_key, PATHS))
     assert index.totals() == memory.totals()
