@@ -11,6 +11,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts it from the source with an old Python reads one line
     sys.exit("syncd: Python 3.11 or newer is needed, this is Python {}.{}".format(*sys.version_info[:2]))
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -181,6 +182,7 @@ def _absent(name: str) -> Iterator[None]:
 
 
 def _run_node(path: str) -> int:
+    gc.disable()  # until all is imported: almost none of that is garbage, and looking takes a sixth of the start
     from syncd.config import load
     from syncd.node.privacy import close_to_others
 

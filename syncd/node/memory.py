@@ -23,13 +23,17 @@ _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # of mallopt(3)
 
 
 def settle_down() -> None:
-    """To be called when all is imported: what is there by now stays, so collections need not look at it."""
+    """To be called when all is imported: what is there by now stays, so collections need not look at it.
+
+    Garbage is collected from here on, also if it was not before.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for option, value in ((_M_ARENA_MAX, ARENAS), (_M_MMAP_THRESHOLD, MAPPED), (_M_TRIM_THRESHOLD, KEPT)):
             mallopt(option, value)
     gc.set_threshold(*THRESHOLDS)
     gc.freeze()
+    gc.enable()
 
 
 def give_back() -> None:

@@ -43,3 +43,15 @@ async def test_what_ended_sessions_held_is_given_back(monkeypatch: pytest.Monkey
         gc.enable()
     assert alive() is None
     assert len(collections) == 1
+
+
+def test_garbage_is_collected_when_all_is_imported() -> None:
+    thresholds = gc.get_threshold()
+    gc.disable()
+    try:
+        memory.settle_down()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
