@@ -18,6 +18,8 @@ SIZE: Final = 256  # bytes of each file
 COUNTS: Final = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "million": 1_000_000}
 CHANGES: Final = 200  # files that are saved, one after the other
 FLAT: Final = 1.5  # times the cost at a hundredth of the size at most
+QUIET: Final = 2.5  # seconds: longer than files count as young
+QUIET_SHARE: Final = 0.02  # of a core
 COLUMNS: Final = ("s", "us CPU/file", "MB resident", "ms CPU/change", "B wire/change", "scan us/file")
 
 
@@ -51,7 +53,9 @@ def _grown(count: int, changes: int) -> list[float | None]:
         fresh.wait(state="in-sync", deadline=DEADLINE)
         seconds = time.time() - began
         per_file = (cpu(full) - used + cpu(fresh) - started) / count
+        _rest(full, fresh)
         per_change, wire = _changes(stage, full, fresh, changes)
+        _rest(full, fresh)
         used = cpu(fresh)
         fresh.rescan()
         scan = (cpu(fresh) - used) / count
@@ -59,6 +63,15 @@ def _grown(count: int, changes: int) -> list[float | None]:
         memory = resident(fresh.process.pid)
         assert cpu_and_peak(fresh.process.pid)[1] >= memory
         return [seconds, per_file * 1e6, memory / 1e6, per_change * 1e3, wire, scan * 1e6]
+
+
+def _rest(*daemons: Daemon) -> None:
+    """Return when what follows is over: files are hashed once more, and their blocks become searchable."""
+    quiet = False
+    while not quiet:
+        used = sum(map(cpu, daemons))
+        time.sleep(QUIET)
+        quiet = sum(map(cpu, daemons)) - used < QUIET * QUIET_SHARE
 
 
 def _changes(stage: Stage, full: Daemon, fresh: Daemon, changes: int) -> tuple[float, float]:
