@@ -67,11 +67,13 @@ def _grown(count: int, changes: int) -> list[float | None]:
 
 def _rest(*daemons: Daemon) -> None:
     """Return when what follows is over: files are hashed once more, and their blocks become searchable."""
-    quiet = False
-    while not quiet:
+
+    def quiet() -> bool:
         used = sum(map(cpu, daemons))
         time.sleep(QUIET)
-        quiet = sum(map(cpu, daemons)) - used < QUIET * QUIET_SHARE
+        return sum(map(cpu, daemons)) - used < QUIET * QUIET_SHARE
+
+    until(quiet, "the nodes rest")
 
 
 def _changes(stage: Stage, full: Daemon, fresh: Daemon, changes: int) -> tuple[float, float]:
