@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     return kinds
 
 
-def pair(base: Path) -> tuple[Inside, Inside]:
+@pytest.fixture
+async def pair(tmp_path: Path, asked: Counter[int]) -> AsyncIterator[tuple[Inside, Inside]]:
+    """Two that are joined. What they asked for until then does not count."""
     secret = generate_secret(os.urandom(32))
-    return Inside(base / "one", secret), Inside(base / "two", secret)
+    one, two = Inside(tmp_path / "one", secret), Inside(tmp_path / "two", secret)
+    (one.tree / "first").write_bytes(b"first")
+    async with joined(one, two):
+        asked.clear()
+        yield one, two
+
+
+async def save(pair: tuple[Inside, Inside], name: str, data: bytes) -> None:
+    """On the first node; the second one has it, too, then."""
+    (pair[0].tree / name).write_bytes(data)
+    await agree(*pair)
 
 
 def blocks_of(inside: Inside, path: str) -> list[int]:
@@ -51,36 +64,25 @@ def blocks_of(inside: Inside, path: str) -> list[int]:
     return [length for _, length in leaf.entries]
 
 
-async def test_of_a_file_that_is_saved(tmp_path: Path, asked: Counter[int]) -> None:
-    one, two = pair(tmp_path)
-    (one.tree / "first").write_bytes(b"first")
-    async with joined(one, two):
-        asked.clear()
-        (one.tree / "long").write_bytes(os.urandom(LONG))
-        await agree(one, two)
-        assert asked == {0: len(blocks_of(one, "long"))}
-        assert blocks_of(two, "long") == blocks_of(one, "long")
+async def test_of_a_file_that_is_saved(pair: tuple[Inside, Inside], asked: Counter[int]) -> None:
+    one, two = pair
+    await save(pair, "long", os.urandom(LONG))
+    assert asked == {0: len(blocks_of(one, "long"))}
+    assert blocks_of(two, "long") == blocks_of(one, "long")
 
 
-async def test_of_a_file_all_of_whose_blocks_are_here(tmp_path: Path, asked: Counter[int]) -> None:
-    one, two = pair(tmp_path)
+async def test_of_a_file_all_of_whose_blocks_are_here(pair: tuple[Inside, Inside], asked: Counter[int]) -> None:
+    one, two = pair
     data = os.urandom(LONG)
-    (one.tree / "long").write_bytes(data)
-    async with joined(one, two):
-        while not two.shop.ledger.contents.searchable:
-            await two.folder.refresh_now()
-        asked.clear()
-        (one.tree / "shorter").write_bytes(data[: sum(blocks_of(one, "long")[:-1])])
-        await agree(one, two)
-        assert not asked
-        assert blocks_of(two, "shorter") == blocks_of(one, "long")[:-1]
+    await save(pair, "long", data)
+    while not two.shop.ledger.contents.searchable:
+        await two.folder.refresh_now()
+    asked.clear()
+    await save(pair, "shorter", data[: sum(blocks_of(one, "long")[:-1])])
+    assert not asked
+    assert blocks_of(two, "shorter") == blocks_of(one, "long")[:-1]
 
 
-async def test_a_long_list_is_asked_for(tmp_path: Path, asked: Counter[int]) -> None:
-    one, two = pair(tmp_path)
-    (one.tree / "first").write_bytes(b"first")
-    async with joined(one, two):
-        asked.clear()
-        (one.tree / "long").write_bytes(os.urandom(VERY_LONG))
-        await agree(one, two)
-        assert asked[1] >= 1
+async def test_a_long_list_is_asked_for(pair: tuple[Inside, Inside], asked: Counter[int]) -> None:
+    await save(pair, "long", os.urandom(VERY_LONG))
+    assert asked[1] >= 1
