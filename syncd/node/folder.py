@@ -96,7 +96,7 @@ class Folder:
         self._refreshed = asyncio.Condition()
         self._refreshing = asyncio.Lock()  # held while the standing, or the classes that it speaks of, change
         self._tasks: asyncio.TaskGroup | None = None
-        self._calm = False  # nothing is under way: whatever changes that tells of itself
+        self._calm = False  # nothing is under way, nor made ready by time alone: whatever changes that tells of itself
         self._started = self._loop.time()
         self._alone_since: float | None = self._started
         self._actor = workshop.ledger.replica.actor

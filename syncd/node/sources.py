@@ -205,7 +205,7 @@ class Sources:
                 self._prepare(assembly)
         except (OSError, RemoteError):
             return None, Assembly(self._block_key, content, size)
-        if assembly.complete and blocks is not None:
+        if assembly.complete and blocks is not None:  # a list that just came has to be kept, too
             return assembly.staged, None
         return None, assembly
 
